@@ -1,1 +1,25 @@
+//! Service account token in, temporary credentials out: the contract that both halves of the system share.
+//!
+//! The agent calls it ([`EksAuth`], on AWS's own SDK); the control plane answers it ([`Service`]). They meet only here:
+//! in the wire types, in the taxonomy of errors, and in the rules of how a token becomes a role session.
 
+mod client;
+mod exchange;
+mod refusal;
+mod service;
+mod signing_keys;
+mod sts;
+mod transport;
+mod wire;
+
+pub use client::{EksAuth, ExchangeError, NodeDetails, OwnCredentials, TimeBudget, UpstreamSettings};
+pub use exchange::Exchange;
+pub use refusal::{ErrorCode, Refusal};
+pub use service::{
+    AssociationLookupError, Associations, AssumeRole, AssumeRoleError, RoleAssumer, RoleSession, Service, SessionDuration,
+    TokenRefused, TokenVerifier,
+};
+pub use signing_keys::{Issuer, SignatureError, SigningKeys, SigningKeysError};
+pub use sts::Sts;
+pub use transport::{Transport, TransportError, TransportSettings};
+pub use wire::{AssumeRoleRequest, AssumeRoleResponse, ErrorBody, WireToken};

@@ -1,0 +1,205 @@
+//! The agent's side of the exchange: EKS Auth called through AWS's own SDK, its answer checked before it is believed.
+
+mod answer;
+mod credentials;
+mod error;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials as SdkCredentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_eksauth::config::retry::RetryConfig;
+use aws_sdk_eksauth::config::timeout::TimeoutConfig;
+use aws_smithy_async::time::SharedTimeSource;
+use identity::{ClusterName, Secret, ServiceAccountToken};
+use tracing::{debug, info};
+
+pub use error::ExchangeError;
+
+use crate::{Exchange, Transport, TransportSettings};
+
+/// How long an exchange may take. Retries happen inside `total`.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeBudget {
+    /// Until a TCP and TLS connection stands.
+    pub connect: Duration,
+    /// Until one attempt is answered in full.
+    pub attempt: Duration,
+    /// Until the exchange has succeeded or failed, all attempts and pauses included.
+    pub total: Duration,
+    /// Attempts at most; 1 means no retry.
+    pub attempts: u32,
+}
+
+impl Default for TimeBudget {
+    /// Inside the 5 s that the most patient SDK waits for us.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            attempt: Duration::from_millis(2_500),
+            total: Duration::from_secs(5),
+            attempts: 3,
+        }
+    }
+}
+
+/// Whose credentials sign our calls.
+#[derive(Clone, Debug)]
+pub enum OwnCredentials {
+    /// The SDK's default chain: environment, shared files, web identity, container, instance metadata.
+    DefaultChain,
+    /// The default profile of the shared files, read again every minute (`--rotate-credentials`).
+    RotatingSharedFile,
+    /// A key pair that is known from the start.
+    Fixed {
+        /// The access key id.
+        access_key_id: String,
+        /// The secret access key.
+        secret_access_key: Secret,
+    },
+}
+
+/// What EKS Auth is told about the calling node, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub struct NodeDetails {
+    /// The node's name in Kubernetes (`NODE_NAME`).
+    pub name: Option<String>,
+    /// Whether instance id and zone may be asked of the instance metadata service.
+    pub ask_instance_metadata: bool,
+}
+
+/// Everything an [`EksAuth`] needs to know.
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// The cluster whose pods are served.
+    pub cluster: ClusterName,
+    /// The region; `None` asks the environment, the shared files, and the instance metadata service.
+    pub region: Option<String>,
+    /// An endpoint that wins over every other source, FIPS included (`--endpoint`).
+    pub endpoint: Option<String>,
+    /// How long calls may take.
+    pub budget: TimeBudget,
+    /// Whose credentials sign.
+    pub credentials: OwnCredentials,
+    /// What is told about the node.
+    pub node: NodeDetails,
+    /// Roots and proxy.
+    pub transport: TransportSettings,
+}
+
+/// EKS Auth, called for one cluster.
+#[derive(Clone, Debug)]
+pub struct EksAuth {
+    client: aws_sdk_eksauth::Client,
+    cluster: ClusterName,
+    node_name: Option<String>,
+    instance: Arc<OnceLock<Instance>>,
+    clock: SharedTimeSource,
+    region: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Instance {
+    id: Option<String>,
+    zone_id: Option<String>,
+}
+
+impl EksAuth {
+    /// Makes ready to call: finds the region, loads TLS roots, sets the credential chain up. Calls nobody but, where the
+    /// region is not given, the instance metadata service. Never fails: what is missing shows at the first exchange.
+    pub async fn connect(settings: UpstreamSettings, clock: SharedTimeSource) -> Self {
+        let transport = Transport::new(settings.transport.clone());
+        let sdk = sdk_config(&settings, &transport, clock.clone()).await;
+        let budget = settings.budget;
+        let retry = RetryConfig::standard()
+            .with_max_attempts(budget.attempts.max(1))
+            .with_initial_backoff(Duration::from_millis(100))
+            .with_max_backoff(Duration::from_secs(1));
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(budget.connect)
+            .operation_attempt_timeout(budget.attempt)
+            .operation_timeout(budget.total)
+            .build();
+        let mut config =
+            aws_sdk_eksauth::config::Builder::from(&sdk).retry_config(retry).timeout_config(timeouts);
+        if let Some(endpoint) = &settings.endpoint {
+            // The SDK refuses FIPS beside an endpoint of one's own; who names an endpoint means that one.
+            config = config.endpoint_url(endpoint).use_fips(false);
+        }
+        let region = sdk.region().map(|region| region.as_ref().to_owned());
+        info!(
+            cluster = %settings.cluster, region = region.as_deref().unwrap_or("unknown"),
+            endpoint = settings.endpoint.as_deref().unwrap_or("of the region"), "EKS Auth is the upstream"
+        );
+        Self {
+            client: aws_sdk_eksauth::Client::from_conf(config.build()),
+            cluster: settings.cluster,
+            node_name: settings.node.name,
+            instance: Arc::default(),
+            clock,
+            region,
+        }
+    }
+
+    /// The region that calls are signed for, when one was found.
+    pub fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
+    /// Asks the instance metadata service which instance and zone this is, once; later exchanges send what was found.
+    pub async fn discover_instance(&self) {
+        let metadata = aws_config::imds::Client::builder()
+            .max_attempts(2)
+            .connect_timeout(Duration::from_secs(1))
+            .read_timeout(Duration::from_secs(1))
+            .build();
+        let (id, zone_id) = tokio::join!(
+            metadata.get("/latest/meta-data/instance-id"),
+            metadata.get("/latest/meta-data/placement/availability-zone-id"),
+        );
+        let instance = Instance { id: id.ok().map(String::from), zone_id: zone_id.ok().map(String::from) };
+        debug!(?instance, "asked the instance metadata service");
+        let _ = self.instance.set(instance);
+    }
+
+    /// Exchanges a token for credentials, with retries inside the time budget.
+    ///
+    /// # Errors
+    /// What EKS Auth refused, or why there was no sensible answer; see [`ExchangeError`].
+    pub async fn exchange(&self, token: &ServiceAccountToken) -> Result<Exchange, ExchangeError> {
+        let instance = self.instance.get();
+        let output = self
+            .client
+            .assume_role_for_pod_identity()
+            .cluster_name(self.cluster.as_str())
+            .token(token.secret().expose_str())
+            .set_eks_node_name(self.node_name.clone())
+            .set_instance_id(instance.and_then(|instance| instance.id.clone()))
+            .set_zone(instance.and_then(|instance| instance.zone_id.clone()))
+            .send()
+            .await
+            .map_err(ExchangeError::from_sdk)?;
+        answer::read(output, self.clock.now()).map_err(ExchangeError::Unintelligible)
+    }
+}
+
+async fn sdk_config(settings: &UpstreamSettings, transport: &Transport, clock: SharedTimeSource) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(transport.http_client())
+        .time_source(clock.clone());
+    if let Some(region) = &settings.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    loader = match &settings.credentials {
+        OwnCredentials::DefaultChain => loader,
+        OwnCredentials::RotatingSharedFile => loader.credentials_provider(SharedCredentialsProvider::new(
+            credentials::RotatingSharedFile::new(clock),
+        )),
+        OwnCredentials::Fixed { access_key_id, secret_access_key } => loader.credentials_provider(
+            SdkCredentials::new(access_key_id, secret_access_key.expose_str(), None, None, "settings"),
+        ),
+    };
+    loader.load().await
+}

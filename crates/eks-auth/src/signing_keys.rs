@@ -1,0 +1,140 @@
+//! The keys that may sign service account tokens (a JWKS), and the check of a token against them.
+
+use std::time::SystemTime;
+
+use futures_util::future::BoxFuture;
+use identity::{PodIdentity, ServiceAccountToken, TokenError};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use thiserror::Error;
+
+use crate::{TokenRefused, TokenVerifier};
+
+/// A JWKS could not be used.
+#[derive(Debug, Error)]
+pub enum SigningKeysError {
+    /// It is no JWKS at all.
+    #[error("the signing keys are no JSON Web Key Set")]
+    NoKeySet(#[source] serde_json::Error),
+    /// It is one, with nothing in it that could sign a token.
+    #[error("the JSON Web Key Set holds no RSA or EC key that signs")]
+    NoUsableKey,
+}
+
+/// Why a signature does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SignatureError {
+    /// No key of that id is known, so nothing can be said.
+    #[error("no signing key of that id is known")]
+    UnknownKey,
+    /// The key is known, and it did not sign this token, or not with an algorithm of its kind.
+    #[error("the signature does not fit the signing key")]
+    Wrong,
+}
+
+/// The public keys of one issuer.
+#[derive(Clone)]
+pub struct SigningKeys(Vec<SigningKey>);
+
+#[derive(Clone)]
+struct SigningKey {
+    id: Option<String>,
+    algorithms: &'static [Algorithm],
+    key: DecodingKey,
+}
+
+impl SigningKeys {
+    /// Reads a JSON Web Key Set. Keys for other uses or of kinds that sign no tokens are left out.
+    ///
+    /// # Errors
+    /// When it is no key set, or no key is left.
+    pub fn from_jwks(json: &[u8]) -> Result<Self, SigningKeysError> {
+        let set: JwkSet = serde_json::from_slice(json).map_err(SigningKeysError::NoKeySet)?;
+        let keys: Vec<_> = set.keys.iter().filter_map(SigningKey::from_jwk).collect();
+        if keys.is_empty() { Err(SigningKeysError::NoUsableKey) } else { Ok(Self(keys)) }
+    }
+
+    /// Whether one of these keys signed the token, with an algorithm of the key's own kind.
+    ///
+    /// # Errors
+    /// See [`SignatureError`]; the difference matters: a wrong signature is a forgery, an unknown key may be a new one.
+    pub fn verify(&self, token: &ServiceAccountToken) -> Result<(), SignatureError> {
+        let (signed, signature) = token.secret().expose_str().rsplit_once('.').ok_or(SignatureError::Wrong)?;
+        let signature = signature.trim_end_matches('=');
+        let algorithm: Result<Algorithm, _> = token.algorithm().parse();
+        let mut known = false;
+        for key in self.0.iter().filter(|key| token.key_id().is_none() || key.id.as_deref() == token.key_id()) {
+            known = true;
+            // The key decides which algorithms count: what the token's header asks for is only a choice among those.
+            let Ok(algorithm) = algorithm else { continue };
+            if !key.algorithms.contains(&algorithm) {
+                continue;
+            }
+            if jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &key.key, algorithm).unwrap_or(false) {
+                return Ok(());
+            }
+        }
+        Err(if known { SignatureError::Wrong } else { SignatureError::UnknownKey })
+    }
+}
+
+impl SigningKey {
+    fn from_jwk(jwk: &Jwk) -> Option<Self> {
+        use Algorithm::{ES256, ES384, PS256, PS384, PS512, RS256, RS384, RS512};
+        if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != jsonwebtoken::jwk::PublicKeyUse::Signature) {
+            return None;
+        }
+        let algorithms: &[Algorithm] = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => &[RS256, RS384, RS512, PS256, PS384, PS512],
+            AlgorithmParameters::EllipticCurve(key) => match key.curve {
+                EllipticCurve::P256 => &[ES256],
+                EllipticCurve::P384 => &[ES384],
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(Self { id: jwk.common.key_id.clone(), algorithms, key: DecodingKey::from_jwk(jwk).ok()? })
+    }
+}
+
+/// An issuer of service account tokens whose keys are at hand.
+pub struct Issuer {
+    /// The `iss` that its tokens carry.
+    pub url: String,
+    /// The audiences that are accepted.
+    pub audiences: Vec<String>,
+    /// Its keys.
+    pub keys: SigningKeys,
+}
+
+impl TokenVerifier for Issuer {
+    fn verify<'a>(
+        &'a self,
+        token: &'a ServiceAccountToken,
+        now: SystemTime,
+    ) -> BoxFuture<'a, Result<PodIdentity, TokenRefused>> {
+        Box::pin(async move {
+            let claims = token.claims();
+            if claims.issuer.as_deref() != Some(self.url.as_str()) {
+                let text = format!("The token is of another issuer: this cluster's tokens are issued by {}.", self.url);
+                return Err(TokenRefused::Invalid(text));
+            }
+            self.keys.verify(token).map_err(|error| {
+                TokenRefused::Invalid(format!("The token was not signed by this cluster's issuer {}: {error}.", self.url))
+            })?;
+            claims.check(now, &self.audiences).map_err(|error| match error {
+                TokenError::Expired { at, now } => TokenRefused::Expired(format!(
+                    "The token included in the request is expired: current date/time {} must be before \
+                     the expiration date/time {}.",
+                    identity::to_rfc3339(now),
+                    identity::to_rfc3339(at)
+                )),
+                other => TokenRefused::Invalid(other.to_string()),
+            })?;
+            claims.pod().ok_or_else(|| {
+                let text = "The token is not bound to a pod: use the token that is projected into the pod.";
+                TokenRefused::Invalid(text.to_owned())
+            })
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! Roles assumed by a real STS: AWS's, or any service that speaks its AssumeRole (MinIO, Ceph).
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials as SdkCredentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::{AssumeRoleError as StsError, AssumeRoleOutput};
+use aws_sdk_sts::types::Tag;
+use aws_smithy_async::time::SharedTimeSource;
+use futures_util::future::BoxFuture;
+use identity::{AssumedRoleUser, Credentials, Secret};
+
+use crate::{AssumeRole, AssumeRoleError, RoleAssumer, RoleSession, Transport, TransportSettings};
+
+/// STS through AWS's SDK; its own calls are signed with the default credential chain.
+#[derive(Clone, Debug)]
+pub struct Sts {
+    config: aws_sdk_sts::Config,
+}
+
+impl Sts {
+    /// Makes ready to call STS in `region`, at `endpoint` if one is given.
+    pub async fn connect(
+        region: &str,
+        endpoint: Option<&str>,
+        transport: TransportSettings,
+        clock: SharedTimeSource,
+    ) -> Self {
+        let sdk = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(Transport::new(transport).http_client())
+            .region(Region::new(region.to_owned()))
+            .time_source(clock)
+            .load()
+            .await;
+        let mut config = aws_sdk_sts::config::Builder::from(&sdk);
+        if let Some(endpoint) = endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        Self { config: config.build() }
+    }
+
+    async fn call(&self, call: AssumeRole) -> Result<RoleSession, AssumeRoleError> {
+        let mut config = self.config.to_builder();
+        if let Some(signer) = &call.signed_by {
+            config = config.credentials_provider(SharedCredentialsProvider::new(SdkCredentials::new(
+                &signer.access_key_id,
+                signer.secret_access_key.expose_str(),
+                Some(signer.session_token.expose_str().to_owned()),
+                Some(signer.expiration),
+                "first role",
+            )));
+        }
+        let tags: Vec<Tag> = call
+            .tags
+            .iter()
+            .flat_map(|tags| tags.iter())
+            .map(|(key, value)| Tag::builder().key(key).value(value).build())
+            .collect::<Result<_, _>>()
+            .map_err(|error| AssumeRoleError::Invalid(error.to_string()))?;
+        let transitive = tags.iter().map(|tag| tag.key().to_owned()).collect();
+        let output = aws_sdk_sts::Client::from_conf(config.build())
+            .assume_role()
+            .role_arn(call.role.as_str())
+            .role_session_name(call.session_name.as_str())
+            .duration_seconds(whole_seconds(call.duration))
+            .set_tags((!tags.is_empty()).then_some(tags))
+            .set_transitive_tag_keys(call.tags.is_some().then_some(transitive))
+            .set_external_id(call.external_id)
+            .send()
+            .await
+            .map_err(|error| refused(&error))?;
+        read(output).ok_or_else(|| AssumeRoleError::Unavailable("STS's answer lacks credentials or role".to_owned()))
+    }
+}
+
+impl RoleAssumer for Sts {
+    fn assume(&self, call: AssumeRole) -> BoxFuture<'_, Result<RoleSession, AssumeRoleError>> {
+        Box::pin(self.call(call))
+    }
+}
+
+fn whole_seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}
+
+fn refused(error: &SdkError<StsError>) -> AssumeRoleError {
+    let text = error.message().map_or_else(|| DisplayErrorContext(error).to_string(), str::to_owned);
+    match error.code() {
+        Some("AccessDenied" | "AccessDeniedException") => AssumeRoleError::Denied(text),
+        Some("Throttling" | "ThrottlingException" | "RequestLimitExceeded") => AssumeRoleError::Throttled(text),
+        Some("ValidationError" | "MalformedPolicyDocument" | "PackedPolicyTooLarge" | "InvalidParameterValue") => {
+            AssumeRoleError::Invalid(text)
+        }
+        _ => AssumeRoleError::Unavailable(text),
+    }
+}
+
+#[expect(deprecated, reason = "STS-compatible services send PackedPolicySize, not its successor")]
+fn read(output: AssumeRoleOutput) -> Option<RoleSession> {
+    let found = output.credentials?;
+    let user = output.assumed_role_user?;
+    Some(RoleSession {
+        credentials: Credentials {
+            expiration: SystemTime::try_from(found.expiration).ok()?,
+            access_key_id: found.access_key_id,
+            secret_access_key: Secret::from(found.secret_access_key),
+            session_token: Secret::from(found.session_token),
+        },
+        user: AssumedRoleUser { arn: user.arn.parse().ok()?, assume_role_id: user.assumed_role_id },
+        packed_policy_size: output.packed_policy_size.and_then(|size| u32::try_from(size).ok()),
+    })
+}

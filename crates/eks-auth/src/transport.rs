@@ -1,0 +1,118 @@
+//! How AWS is reached: TLS with which roots, through which proxy. For AWS calls only; pods, probes and the API server
+//! are never reached this way.
+
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use thiserror::Error;
+
+/// Never reached through a proxy, whatever `NO_PROXY` says: these addresses mean something else on every machine.
+const LOCAL_ADDRESSES: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10,fd00:ec2::/32";
+
+/// A setting of the transport that cannot be used.
+#[derive(Debug, Error)]
+pub enum TransportError {
+    /// The CA bundle cannot be read.
+    #[error("the CA bundle {path} cannot be read: name a PEM file this process may read")]
+    CaBundleUnreadable {
+        /// The path that was given.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The CA bundle holds no certificate.
+    #[error("the CA bundle {path} holds no certificate: it must be PEM, with BEGIN CERTIFICATE blocks")]
+    CaBundleEmpty {
+        /// The path that was given.
+        path: String,
+    },
+    /// The proxy's address makes no sense. Its text is not repeated: it may hold a password.
+    #[error("the proxy's address is not a URL such as http://proxy.example:3128")]
+    Proxy,
+}
+
+/// What the environment says about reaching AWS, read once.
+#[derive(Clone, Debug, Default)]
+pub struct TransportSettings {
+    ca_bundle: Option<Vec<u8>>,
+    proxy: Option<ProxyConfig>,
+}
+
+impl TransportSettings {
+    /// Reads `AWS_CA_BUNDLE` (which then replaces the system's roots, as in AWS's tools).
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no certificate.
+    pub fn with_ca_bundle(mut self, path: &str) -> Result<Self, TransportError> {
+        let pem = std::fs::read(path)
+            .map_err(|source| TransportError::CaBundleUnreadable { path: path.to_owned(), source })?;
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        match certificates {
+            Ok(found) if !found.is_empty() => self.ca_bundle = Some(pem),
+            _ => return Err(TransportError::CaBundleEmpty { path: path.to_owned() }),
+        }
+        Ok(self)
+    }
+
+    /// Sends TLS traffic through `proxy` (`HTTPS_PROXY`), but for the destinations in `exceptions` (`NO_PROXY`).
+    ///
+    /// # Errors
+    /// When the proxy's address is no URL.
+    pub fn with_proxy(mut self, proxy: &str, exceptions: Option<&str>) -> Result<Self, TransportError> {
+        let rules = exceptions.map_or(LOCAL_ADDRESSES.to_owned(), |rules| format!("{rules},{LOCAL_ADDRESSES}"));
+        self.proxy = Some(ProxyConfig::https(proxy).map_err(|_| TransportError::Proxy)?.no_proxy(rules));
+        Ok(self)
+    }
+}
+
+/// The HTTP client of every AWS call. Connections are kept and shared by its clones.
+#[derive(Clone, Debug)]
+pub struct Transport(SharedHttpClient);
+
+impl Transport {
+    /// A client with these settings. Roots are loaded when the first SDK client is made with it.
+    pub fn new(settings: TransportSettings) -> Self {
+        let client = Builder::new().build_with_connector_fn(move |connector_settings, components| {
+            let mut builder = Connector::builder();
+            builder.set_connector_settings(connector_settings.cloned());
+            builder.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+            // No environment variable may slip in behind our back: what is not set here is off.
+            builder.set_proxy_config(Some(settings.proxy.clone().unwrap_or_else(ProxyConfig::disabled)));
+            let mut roots = TrustStore::default();
+            if let Some(pem) = &settings.ca_bundle {
+                roots = TrustStore::empty().with_pem_certificate(pem.clone());
+            }
+            let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
+            builder.tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build()
+        });
+        Self(client)
+    }
+
+    /// The client as the SDK wants it.
+    pub fn http_client(&self) -> SharedHttpClient {
+        self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_bundle_that_is_none_says_so_before_the_first_call() {
+        let missing = TransportSettings::default().with_ca_bundle("/nonexistent.pem").unwrap_err();
+        assert!(missing.to_string().contains("/nonexistent.pem cannot be read"), "{missing}");
+        let empty = TransportSettings::default().with_ca_bundle("/dev/null").unwrap_err();
+        assert!(empty.to_string().contains("holds no certificate"), "{empty}");
+    }
+
+    #[test]
+    fn a_proxy_that_is_no_url_is_refused_without_repeating_it() {
+        let error = TransportSettings::default().with_proxy("http://user:hunter2@ not a host", None).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(TransportSettings::default().with_proxy("http://127.0.0.1:3128", Some("internal.example")).is_ok());
+    }
+}
