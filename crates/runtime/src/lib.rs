@@ -1,1 +1,20 @@
+//! What every process of ours needs and what has nothing to do with identities: time, start and stop, listeners, probes,
+//! logs.
 
+pub mod admin;
+pub mod clock;
+mod connection;
+pub mod drain;
+pub mod environment;
+pub mod go_duration;
+pub mod listener;
+pub mod log;
+mod peers;
+pub mod process;
+pub mod readiness;
+
+pub use clock::Clock;
+pub use drain::{Drain, DrainWatch};
+pub use environment::Environment;
+pub use listener::{BindError, Handler, Limits, Listener};
+pub use readiness::Readiness;

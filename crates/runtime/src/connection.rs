@@ -1,0 +1,222 @@
+//! One HTTP/1 connection and its three clocks: idle, head, answer. hyper has one timeout for idle and head together;
+//! we want seconds for a head that trickles in and tens of seconds for a client that keeps its connection.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use crate::drain::DrainWatch;
+use crate::listener::{Handler, Limits};
+
+/// How long a client that was turned away may take to read why.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Serves one connection until either side ends it, a clock runs out, or the drain lets it finish.
+pub(crate) async fn serve<H: Handler>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handler: H,
+    limits: Arc<Limits>,
+    drain: DrainWatch,
+) {
+    let phase = Arc::new(Phase::new());
+    let io = TokioIo::new(Timed { stream, phase: Arc::clone(&phase) });
+    let service = Timekeeper { handler, peer, phase: Arc::clone(&phase) };
+    let mut connection =
+        http1::Builder::new().max_buf_size(limits.max_head_bytes).keep_alive(true).serve_connection(io, service);
+    let late = {
+        let mut draining = pin!(drain.started());
+        let mut drained = false;
+        let mut alarm = pin!(tokio::time::sleep_until(phase.began() + limits.idle_timeout));
+        poll_fn(|context| {
+            if !drained && draining.as_mut().poll(context).is_ready() {
+                drained = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            // How a connection ends is between hyper and the client: it has answered what can be answered.
+            if Pin::new(&mut connection).poll(context).is_ready() {
+                return Poll::Ready(None);
+            }
+            phase.poll_deadline(alarm.as_mut(), &limits, context).map(Some)
+        })
+        .await
+    };
+    if let Some(Late::Head) = late {
+        let stream = connection.into_parts().io.into_inner().stream;
+        turn_away(stream, limits.head_too_slow).await;
+    }
+}
+
+/// Tells a client why it is not served, gives it a moment to read that, and closes.
+pub(crate) async fn turn_away(mut stream: TcpStream, answer: &'static str) {
+    let farewell = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // Closing with unread bytes would reset the connection and could take the answer with it.
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    let _ = tokio::time::timeout(FAREWELL, farewell).await;
+}
+
+/// Which clock ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Late {
+    /// No request came.
+    Idle,
+    /// A request began and did not end.
+    Head,
+}
+
+/// What the connection is doing, and since when. Written on each request, so it is atomics and no lock.
+#[derive(Debug)]
+struct Phase {
+    kind: AtomicU8,
+    /// Milliseconds since `birth`.
+    since: AtomicU64,
+    birth: Instant,
+}
+
+const IDLE: u8 = 0;
+const HEAD: u8 = 1;
+const ANSWER: u8 = 2;
+
+impl Phase {
+    fn new() -> Self {
+        Self { kind: AtomicU8::new(IDLE), since: AtomicU64::new(0), birth: Instant::now() }
+    }
+
+    fn enter(&self, kind: u8) {
+        let since = u64::try_from(self.birth.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.since.store(since, Ordering::Relaxed);
+        self.kind.store(kind, Ordering::Relaxed);
+    }
+
+    fn is(&self, kind: u8) -> bool {
+        self.kind.load(Ordering::Relaxed) == kind
+    }
+
+    fn began(&self) -> Instant {
+        self.birth + Duration::from_millis(self.since.load(Ordering::Relaxed))
+    }
+
+    /// Ready when the present phase has taken too long. Moves the alarm only when it must ring earlier or has rung for
+    /// nothing, so that a busy connection does not pay for a timer on each request.
+    fn poll_deadline(&self, mut alarm: Pin<&mut Sleep>, limits: &Limits, context: &mut Context<'_>) -> Poll<Late> {
+        let (late, patience) = match self.kind.load(Ordering::Relaxed) {
+            IDLE => (Late::Idle, limits.idle_timeout),
+            HEAD => (Late::Head, limits.head_timeout),
+            // How long an answer may take is for the handler to say.
+            _ => return Poll::Pending,
+        };
+        let deadline = self.began() + patience;
+        if deadline < alarm.deadline() {
+            alarm.as_mut().reset(deadline);
+        }
+        while alarm.as_mut().poll(context).is_ready() {
+            if deadline <= Instant::now() {
+                return Poll::Ready(late);
+            }
+            alarm.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+/// Notices the first byte of a request.
+struct Timed {
+    stream: TcpStream,
+    phase: Arc<Phase>,
+}
+
+impl AsyncRead for Timed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        if buffer.filled().len() > before && self.phase.is(IDLE) {
+            self.phase.enter(HEAD);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Timed {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+}
+
+/// Marks where an answer begins and ends.
+struct Timekeeper<H> {
+    handler: H,
+    peer: SocketAddr,
+    phase: Arc<Phase>,
+}
+
+impl<H: Handler> Service<Request<Incoming>> for Timekeeper<H> {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Timekept<H::Answer>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.phase.enter(ANSWER);
+        Timekept { answer: self.handler.handle(request, self.peer), phase: Arc::clone(&self.phase) }
+    }
+}
+
+struct Timekept<A> {
+    answer: A,
+    phase: Arc<Phase>,
+}
+
+impl<A: Future<Output = Response<Full<Bytes>>> + Unpin> Future for Timekept<A> {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(context));
+        self.phase.enter(IDLE);
+        Poll::Ready(Ok(answer))
+    }
+}
