@@ -1,1 +1,14 @@
+//! The node's half of pod identity: answers pods with the temporary AWS credentials that their service account tokens
+//! are exchanged for. Data flows one way: listener → [`endpoint`] → [`session`] → [`upstream`] → answer.
 
+mod agent;
+pub mod command;
+pub mod endpoint;
+pub mod refusal;
+pub mod session;
+pub mod settings;
+pub mod upstream;
+
+pub use agent::{Agent, OpenError, World};
+pub use settings::Settings;
+pub use upstream::{EksAuthUpstream, Upstream};

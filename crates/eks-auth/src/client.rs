@@ -7,6 +7,7 @@ mod error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials as SdkCredentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -98,6 +99,7 @@ pub struct EksAuth {
     instance: Arc<OnceLock<Instance>>,
     clock: SharedTimeSource,
     region: Option<String>,
+    providers: ProviderConfig,
 }
 
 #[derive(Debug, Default)]
@@ -133,6 +135,7 @@ impl EksAuth {
             cluster = %settings.cluster, region = region.as_deref().unwrap_or("unknown"),
             endpoint = settings.endpoint.as_deref().unwrap_or("of the region"), "EKS Auth is the upstream"
         );
+        let providers = provider_config(&settings, &transport);
         Self {
             client: aws_sdk_eksauth::Client::from_conf(config.build()),
             cluster: settings.cluster,
@@ -140,6 +143,7 @@ impl EksAuth {
             instance: Arc::default(),
             clock,
             region,
+            providers,
         }
     }
 
@@ -151,6 +155,7 @@ impl EksAuth {
     /// Asks the instance metadata service which instance and zone this is, once; later exchanges send what was found.
     pub async fn discover_instance(&self) {
         let metadata = aws_config::imds::Client::builder()
+            .configure(&self.providers)
             .max_attempts(2)
             .connect_timeout(Duration::from_secs(1))
             .read_timeout(Duration::from_secs(1))
@@ -185,6 +190,13 @@ impl EksAuth {
     }
 }
 
+/// What the SDK's single providers need, where they are not made by its loader.
+fn provider_config(settings: &UpstreamSettings, transport: &Transport) -> ProviderConfig {
+    ProviderConfig::without_region()
+        .with_region(settings.region.clone().map(Region::new))
+        .with_http_client(transport.http_client())
+}
+
 async fn sdk_config(settings: &UpstreamSettings, transport: &Transport, clock: SharedTimeSource) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(transport.http_client())
@@ -195,7 +207,7 @@ async fn sdk_config(settings: &UpstreamSettings, transport: &Transport, clock: S
     loader = match &settings.credentials {
         OwnCredentials::DefaultChain => loader,
         OwnCredentials::RotatingSharedFile => loader.credentials_provider(SharedCredentialsProvider::new(
-            credentials::RotatingSharedFile::new(clock),
+            credentials::RotatingSharedFile::new(clock, provider_config(settings, transport)),
         )),
         OwnCredentials::Fixed { access_key_id, secret_access_key } => loader.credentials_provider(
             SdkCredentials::new(access_key_id, secret_access_key.expose_str(), None, None, "settings"),

@@ -10,7 +10,7 @@ use crate::AccountId;
 
 /// The text is not a name that EKS would accept for a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("a cluster name has 1 to 100 letters, digits, hyphens and underscores, and begins with a letter or digit")]
+#[error("a name of 1 to 100 letters, digits, hyphens and underscores that begins with a letter or digit")]
 pub struct ClusterNameError;
 
 /// A cluster's name: 1 to 100 characters, `[0-9A-Za-z][A-Za-z0-9\-_]*` (the EKS Auth API's pattern).

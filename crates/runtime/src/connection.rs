@@ -60,14 +60,14 @@ pub(crate) async fn serve<H: Handler>(
     };
     if let Some(Late::Head) = late {
         let stream = connection.into_parts().io.into_inner().stream;
-        turn_away(stream, limits.head_too_slow).await;
+        turn_away(stream, limits.head_too_slow.clone()).await;
     }
 }
 
 /// Tells a client why it is not served, gives it a moment to read that, and closes.
-pub(crate) async fn turn_away(mut stream: TcpStream, answer: &'static str) {
+pub(crate) async fn turn_away(mut stream: TcpStream, answer: Bytes) {
     let farewell = async {
-        stream.write_all(answer.as_bytes()).await?;
+        stream.write_all(&answer).await?;
         stream.shutdown().await?;
         // Closing with unread bytes would reset the connection and could take the answer with it.
         let mut unread = [0; 1024];

@@ -50,9 +50,9 @@ pub struct Limits {
     /// How many of them may be of one peer address.
     pub max_connections_per_peer: usize,
     /// What a client is told that comes when no connection is left: a whole HTTP/1.1 answer.
-    pub refusal: &'static str,
+    pub refusal: Bytes,
     /// What a client is told whose head takes too long: a whole HTTP/1.1 answer.
-    pub head_too_slow: &'static str,
+    pub head_too_slow: Bytes,
 }
 
 impl Default for Limits {
@@ -63,8 +63,12 @@ impl Default for Limits {
             max_head_bytes: 16 * 1024,
             max_connections: 10_000,
             max_connections_per_peer: 1_000,
-            refusal: "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n",
-            head_too_slow: "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            refusal: Bytes::from_static(
+                b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            ),
+            head_too_slow: Bytes::from_static(
+                b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            ),
         }
     }
 }
@@ -157,7 +161,7 @@ impl Listener {
                 }
                 None => {
                     debug!(%peer, "no connection left for this peer");
-                    connections.spawn(connection::turn_away(stream, self.limits.refusal));
+                    connections.spawn(connection::turn_away(stream, self.limits.refusal.clone()));
                 }
             }
         };

@@ -63,7 +63,13 @@ pub fn start(verbosity: Verbosity, clock: Clock, out: impl Write + Send + 'stati
     let others = verbosity.0.min(LevelFilter::WARN);
     let filter = Targets::new().with_default(others).with_targets(OURS.map(|target| (target, verbosity.0)));
     let lines = JsonLines { out: Mutex::new(Box::new(out)), clock };
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    if tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().is_ok() {
+        // A panic ends a task, not the process; its news belongs among the others.
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            tracing::error!(place, panic = panic.payload_as_str(), "a bug of this program, please report it");
+        }));
+    }
 }
 
 struct JsonLines {

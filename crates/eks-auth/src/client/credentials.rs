@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_smithy_async::time::SharedTimeSource;
@@ -17,17 +18,19 @@ const REREAD_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct RotatingSharedFile {
     clock: SharedTimeSource,
+    /// How the profile's own sources (a role to assume, say) reach AWS.
+    config: ProviderConfig,
     last_good: Mutex<Option<Credentials>>,
 }
 
 impl RotatingSharedFile {
-    pub(super) fn new(clock: SharedTimeSource) -> Self {
-        Self { clock, last_good: Mutex::default() }
+    pub(super) fn new(clock: SharedTimeSource, config: ProviderConfig) -> Self {
+        Self { clock, config, last_good: Mutex::default() }
     }
 
     async fn read(&self) -> aws_credential_types::provider::Result {
         // A new provider each time: the SDK's keeps the file's first content for good.
-        let read = ProfileFileCredentialsProvider::builder().build().provide_credentials().await;
+        let read = ProfileFileCredentialsProvider::builder().configure(&self.config).build().provide_credentials().await;
         let mut last_good = self.last_good.lock().expect("no holder of this lock panics");
         let credentials = match (read, last_good.as_ref()) {
             (Ok(credentials), _) => {

@@ -1,0 +1,168 @@
+//! The agent put together: open binds everything and fails loudly, serve runs it until it is drained.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use prometheus::Registry;
+use runtime::admin::Admin;
+use runtime::readiness::{Condition, ListenerAnswers};
+use runtime::{BindError, Clock, DrainWatch, Limits, Listener, Readiness};
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::endpoint::{Endpoint, EndpointMetrics, OurHosts, Rules};
+use crate::session::{Policy, SessionMetrics, Sessions};
+use crate::settings::Settings;
+use crate::upstream::Upstream;
+
+/// What the agent finds outside itself.
+pub struct World {
+    /// The time of day.
+    pub clock: Clock,
+    /// Who exchanges tokens.
+    pub upstream: Arc<dyn Upstream>,
+    /// Where metrics are registered.
+    pub registry: Registry,
+}
+
+/// Why the agent cannot start.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The registry has metrics of these names already: a second agent over one registry.
+    #[error("the agent's metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// An agent that is bound to its addresses and ready to serve.
+pub struct Agent {
+    upstream: Arc<dyn Upstream>,
+    sessions: Sessions,
+    endpoint: Endpoint,
+    endpoints: Vec<Listener>,
+    probes: Vec<Listener>,
+    metrics: Listener,
+    readiness: Readiness,
+    registry: Registry,
+}
+
+impl Agent {
+    /// Binds every address. Calls nobody.
+    ///
+    /// # Errors
+    /// When a required address cannot be had; the text says which and what to do.
+    pub fn open(settings: &Settings, world: World) -> Result<Self, OpenError> {
+        let World { clock, upstream, registry } = world;
+        let endpoints = bind_endpoints(settings)?;
+        let bound: Vec<SocketAddr> = endpoints.iter().map(Listener::local_addr).collect();
+        let conditions = bound.iter().map(|address| Arc::new(ListenerAnswers(*address)) as Arc<dyn Condition>);
+        let readiness = Readiness::new(conditions.collect());
+
+        let policy = Policy {
+            retention: settings.retention,
+            max_sessions: settings.max_cache_size,
+            renewals_per_second: settings.max_service_qps,
+        };
+        let sessions = Sessions::new(Arc::clone(&upstream), clock, policy, SessionMetrics::register(&registry)?);
+        let rules = Rules {
+            audiences: settings.audiences.clone(),
+            hold: settings.hold,
+            max_requests: settings.max_requests,
+            hosts: OurHosts::new(bound.iter().map(SocketAddr::ip)),
+        };
+        let endpoint = Endpoint::new(sessions.clone(), clock, rules, EndpointMetrics::register(&registry)?);
+        let metrics = SocketAddr::new(settings.metrics_address, settings.metrics_port);
+        Ok(Self {
+            upstream,
+            sessions,
+            endpoint,
+            endpoints,
+            probes: bind_probes(settings.probe_port)?,
+            metrics: Listener::bind(metrics, Limits::default())?,
+            readiness,
+            registry,
+        })
+    }
+
+    /// Where pods reach it: the real addresses, ports included.
+    pub fn endpoints(&self) -> Vec<SocketAddr> {
+        self.endpoints.iter().map(Listener::local_addr).collect()
+    }
+
+    /// Where probes reach it.
+    pub fn probes(&self) -> Vec<SocketAddr> {
+        self.probes.iter().map(Listener::local_addr).collect()
+    }
+
+    /// Where metrics are scraped.
+    pub fn metrics(&self) -> SocketAddr {
+        self.metrics.local_addr()
+    }
+
+    /// Its readiness, to revoke before it stops.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    /// Serves until the drain is over.
+    pub async fn serve(self, drain: DrainWatch) {
+        let mut tasks = JoinSet::new();
+        for listener in self.endpoints {
+            info!(bind_addr = %listener.local_addr(), "answering pods");
+            tasks.spawn(listener.serve(self.endpoint.clone(), drain.clone()));
+        }
+        for listener in self.probes {
+            tasks.spawn(listener.serve(Admin::probes(self.readiness.clone()), drain.clone()));
+        }
+        let admin = Admin::probes_and_metrics(self.readiness, self.registry);
+        info!(bind_addr = %self.metrics.local_addr(), "answering scrapes");
+        tasks.spawn(self.metrics.serve(admin, drain.clone()));
+        let sessions = self.sessions;
+        let renewals = drain.clone();
+        tasks.spawn(async move { sessions.keep_fresh(renewals).await });
+        let upstream = self.upstream;
+        tasks.spawn(async move {
+            tokio::select! {
+                () = upstream.warm_up() => {}
+                () = drain.started() => {}
+            }
+        });
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(broken) = ended {
+                // None of these tasks may be missing: end, and be started anew.
+                error!(error = &broken as &dyn std::error::Error, "a part of the agent broke, please report it");
+                return;
+            }
+        }
+    }
+}
+
+/// Every required address, and of the others those that this node has.
+fn bind_endpoints(settings: &Settings) -> Result<Vec<Listener>, BindError> {
+    let mut listeners = Vec::new();
+    for host in &settings.bind_hosts {
+        let address = SocketAddr::new(host.address, settings.port);
+        match Listener::bind(address, settings.limits.clone()) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if !host.required && error.is_address_missing() => {
+                warn!(%address, "this node has no such address, serving without it; name it with -b to require it");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(listeners)
+}
+
+/// Localhost in both families: kubelet may dial either. IPv6 where there is any.
+fn bind_probes(port: u16) -> Result<Vec<Listener>, BindError> {
+    let first = Listener::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), Limits::default())?;
+    let second = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), first.local_addr().port());
+    match Listener::bind(second, Limits::default()) {
+        Ok(second) => Ok(vec![first, second]),
+        Err(error) if error.is_address_missing() => Ok(vec![first]),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,155 @@
+//! The command line: AWS's agent's commands and flags, and a few of our own. Values are read as text here; what they
+//! mean is for [`crate::settings`] to say, so that all mistakes come out together.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+/// Gives Kubernetes pods temporary AWS credentials.
+#[derive(Debug, Parser)]
+#[command(name = "eks-pod-identity-agent", args_override_self = true, disable_version_flag = true)]
+struct Line {
+    /// How much is logged: panic, fatal, error, warn, warning, info, debug or trace [default: info]
+    #[arg(long, short = 'v', global = true, value_name = "LEVEL", allow_hyphen_values = true)]
+    verbosity: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answers pods until it is told to stop
+    #[command(args_override_self = true)]
+    Server(ServerFlags),
+    /// Prints the version
+    Version,
+}
+
+/// The flags of `server`, as text.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServerFlags {
+    /// Name of the cluster whose pods are served (required)
+    #[arg(long, short = 'c', value_name = "NAME", allow_hyphen_values = true)]
+    pub cluster_name: Option<String>,
+    /// Port on which pods reach the agent [default: 80]
+    #[arg(long, short = 'p', value_name = "PORT", allow_hyphen_values = true)]
+    pub port: Option<String>,
+    /// Port of /healthz and /readyz on localhost [default: 2703]
+    #[arg(long, value_name = "PORT", allow_hyphen_values = true)]
+    pub probe_port: Option<String>,
+    /// Address of /metrics [default: 0.0.0.0]
+    #[arg(long, value_name = "ADDRESS", allow_hyphen_values = true)]
+    pub metrics_address: Option<String>,
+    /// Port of /metrics [default: 2705]
+    #[arg(long, value_name = "PORT", allow_hyphen_values = true)]
+    pub metrics_port: Option<String>,
+    /// How long credentials are kept before they are renewed; 0 keeps none [default: 3h]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    pub max_credential_retention_before_renewal: Option<String>,
+    /// How many pods' credentials are kept; 0 keeps none [default: 2000]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    pub max_cache_size: Option<String>,
+    /// How many renewals a second may go to EKS Auth [default: 3]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    pub max_service_qps: Option<String>,
+    /// Address on which pods reach the agent; repeatable [default: 169.254.170.23 and, where the node has it, fd00:ec2::23]
+    #[arg(long, short = 'b', value_name = "ADDRESS", allow_hyphen_values = true)]
+    pub bind_hosts: Vec<String>,
+    /// Sign with the default profile of the shared credentials file, read again every minute
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub rotate_credentials: Option<String>,
+    /// Endpoint of EKS Auth in place of the region's
+    #[arg(long, value_name = "URL", allow_hyphen_values = true)]
+    pub endpoint: Option<String>,
+
+    /// Audience of which a token needs one; repeatable [default: pods.eks.amazonaws.com]
+    #[arg(long, value_name = "AUDIENCE", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub token_audience: Vec<String>,
+    /// How long a pod is kept waiting while its token is exchanged [default: 6s]
+    #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub hold_timeout: Option<String>,
+    /// How long connecting to EKS Auth may take [default: 1s]
+    #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub upstream_connect_timeout: Option<String>,
+    /// How long one attempt of an exchange may take [default: 2.5s]
+    #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub upstream_attempt_timeout: Option<String>,
+    /// How long an exchange may take with all its attempts [default: 5s]
+    #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub upstream_timeout: Option<String>,
+    /// How many attempts an exchange has [default: 3]
+    #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub upstream_attempts: Option<String>,
+    /// How many connections pods may have open [default: 10000]
+    #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub max_connections: Option<String>,
+    /// How many of them may be of one address [default: 1000]
+    #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub max_connections_per_peer: Option<String>,
+    /// How many requests are worked on at once [default: 4096]
+    #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub max_requests: Option<String>,
+    /// How long a connection may be open without a request [default: 20s]
+    #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub idle_timeout: Option<String>,
+    /// How long open requests get when the agent is told to stop [default: 25s]
+    #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub drain_timeout: Option<String>,
+    /// Allow --bind-hosts on addresses that other machines may reach
+    #[arg(long, help_heading = "Beyond AWS's agent")]
+    pub allow_public_bind: bool,
+
+    /// How much is logged; filled from the flag of the whole command
+    #[arg(skip)]
+    pub verbosity: Option<String>,
+
+    /// Words that belong to nothing. AWS's chart writes `--rotate-credentials true` as two words.
+    #[arg(hide = true)]
+    stray: Vec<String>,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// Serve, with these flags.
+    Serve(Box<ServerFlags>),
+    /// Print the version.
+    Version,
+}
+
+/// Reads the command line, the program's name first.
+///
+/// # Errors
+/// clap's error: help that was asked for, or a line that makes no sense, with the nearest known flag named.
+pub fn read(arguments: impl IntoIterator<Item = String>) -> Result<Asked, clap::Error> {
+    let Line { verbosity, command } = Line::try_parse_from(arguments).map_err(name_nearest_flag)?;
+    Ok(match command {
+        Command::Server(flags) => Asked::Serve(Box::new(ServerFlags { verbosity, ..flags })),
+        Command::Version => Asked::Version,
+    })
+}
+
+/// The flags of a `server` line, for tests.
+#[cfg(test)]
+pub(crate) fn read_flags(arguments: impl IntoIterator<Item = String>) -> Result<ServerFlags, String> {
+    match read(arguments) {
+        Ok(Asked::Serve(flags)) => Ok(*flags),
+        Ok(Asked::Version) => Err("version".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// clap names a flag only when it is very like the unknown one; an operator wants the nearest in any case.
+fn name_nearest_flag(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg).cloned() else { return error };
+    if error.kind() != ErrorKind::UnknownArgument || error.get(ContextKind::SuggestedArg).is_some() {
+        return error;
+    }
+    let command = Line::command();
+    let server = command.find_subcommand("server").expect("the command has this subcommand");
+    let likeness = |flag: &str| strsim::jaro_winkler(flag, unknown.trim_start_matches('-'));
+    let flags = server.get_arguments().filter_map(|argument| argument.get_long());
+    if let Some(nearest) = flags.max_by(|one, other| likeness(one).total_cmp(&likeness(other))) {
+        error.insert(ContextKind::SuggestedArg, ContextValue::String(format!("--{nearest}")));
+    }
+    error
+}

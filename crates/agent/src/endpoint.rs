@@ -1,0 +1,144 @@
+//! What pods reach: `GET /v1/credentials`. A request is a seat, a shape, a token, an answer, in this order; each step
+//! may refuse, and every refusal is an answer.
+
+mod hosts;
+mod metrics;
+mod request;
+mod response;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, Either, Ready, ready};
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use identity::{ServiceAccountToken, TokenDigest};
+use runtime::{Clock, Handler, Limits};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::refusal::Refusal;
+use crate::session::{Known, Sessions};
+pub use hosts::OurHosts;
+pub use metrics::EndpointMetrics;
+
+/// Where credentials are, on AWS's agent and on ours.
+pub const CREDENTIALS_PATH: &str = "/v1/credentials";
+
+/// What the pods' listeners grant, but for what settings change: heads of 16 KiB within 2 s.
+pub fn limits() -> Limits {
+    Limits {
+        refusal: response::on_the_wire(&Refusal::TooManyConnections),
+        head_too_slow: response::on_the_wire(&Refusal::RequestTooSlow),
+        ..Limits::default()
+    }
+}
+
+/// What the endpoint needs to know beside the sessions.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The audiences of which a token needs one.
+    pub audiences: Vec<String>,
+    /// How long a pod is kept waiting for an exchange.
+    pub hold: Duration,
+    /// How many requests are worked on at once.
+    pub max_requests: usize,
+    /// The addresses a request may be for.
+    pub hosts: OurHosts,
+}
+
+/// Answers pods. Clones share everything.
+#[derive(Clone)]
+pub struct Endpoint(Arc<Shared>);
+
+struct Shared {
+    sessions: Sessions,
+    clock: Clock,
+    rules: Rules,
+    seats: Arc<Semaphore>,
+    metrics: EndpointMetrics,
+}
+
+impl Endpoint {
+    /// An endpoint over these sessions.
+    pub fn new(sessions: Sessions, clock: Clock, rules: Rules, metrics: EndpointMetrics) -> Self {
+        let seats = Arc::new(Semaphore::new(rules.max_requests));
+        Self(Arc::new(Shared { sessions, clock, rules, seats, metrics }))
+    }
+
+    /// Answers what can be answered at once, which is almost everything; otherwise hands back the work that is left.
+    fn begin<B: Body>(&self, request: &Request<B>) -> Result<Bytes, Unanswered> {
+        let Ok(seat) = Arc::clone(&self.0.seats).try_acquire_owned() else { return Err(Refusal::TooBusy.into()) };
+        let token = request::token(request, &self.0.rules.hosts)?;
+        match self.0.sessions.look_up(&TokenDigest::of(token)) {
+            Known::Answer(answer) => Ok(answer),
+            Known::Refused(refusal) => Err(refusal.into()),
+            Known::Nothing => {
+                let token = request::parse(token)?;
+                token.claims().check(self.0.clock.now(), &self.0.rules.audiences).map_err(Refusal::from)?;
+                Err(Unanswered::NewToken(Box::new(token), seat))
+            }
+        }
+    }
+
+    fn respond(&self, outcome: Result<Bytes, Refusal>, arrival: &Arrival) -> Response<Full<Bytes>> {
+        let response = match &outcome {
+            Ok(answer) => response::credentials(answer.clone()),
+            Err(refusal) => response::refusal(refusal),
+        };
+        self.0.metrics.answered(response.status());
+        debug!(
+            target: "access", client_addr = %arrival.peer, status = response.status().as_u16(),
+            outcome = outcome.as_ref().err().map_or("credentials", Refusal::code),
+            request_time_ms = arrival.at.elapsed().as_secs_f64() * 1e3, "answered"
+        );
+        response
+    }
+}
+
+/// When and from where a request came.
+struct Arrival {
+    peer: SocketAddr,
+    at: Instant,
+}
+
+/// Why a request is not answered yet.
+enum Unanswered {
+    /// It will be refused.
+    Refused(Refusal),
+    /// Its token has to be exchanged; the seat is kept until then.
+    NewToken(Box<ServiceAccountToken>, OwnedSemaphorePermit),
+}
+
+impl From<Refusal> for Unanswered {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Handler for Endpoint {
+    type Answer = Either<Ready<Response<Full<Bytes>>>, BoxFuture<'static, Response<Full<Bytes>>>>;
+
+    fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Self::Answer {
+        let arrival = Arrival { peer, at: Instant::now() };
+        match self.begin(&request) {
+            Ok(answer) => Either::Left(ready(self.respond(Ok(answer), &arrival))),
+            Err(Unanswered::Refused(refusal)) => Either::Left(ready(self.respond(Err(refusal), &arrival))),
+            Err(Unanswered::NewToken(token, seat)) => {
+                let endpoint = self.clone();
+                Either::Right(Box::pin(async move {
+                    let outcome = endpoint.0.sessions.obtain(*token, endpoint.0.rules.hold).await;
+                    drop(seat);
+                    endpoint.respond(outcome, &arrival)
+                }))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Every answer that is not a credential: one variant for each thing a client or an operator does differently.
+
+use std::time::Duration;
+
+use eks_auth::{ErrorCode, ExchangeError};
+use identity::TokenError;
+
+/// Why a pod gets no credentials. Its texts go to the pod: they say what happened and what to do, never a secret.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// Nothing lives at this path.
+    UnknownPath,
+    /// The path is right, the method is not GET.
+    MethodNotAllowed,
+    /// The `Host` header names an address that is not ours.
+    HostNotOurs {
+        /// What it named, cut to a printable length.
+        host: String,
+    },
+    /// The request is shaped as no SDK shapes it.
+    OddRequest(&'static str),
+    /// The token cannot be a pod's.
+    Token(TokenError),
+    /// EKS Auth was asked and there are no credentials.
+    Exchange(ExchangeError),
+    /// The agent works on as many requests as it may.
+    TooBusy,
+    /// The peer has as many connections open as it may.
+    TooManyConnections,
+    /// The head of the request came too slowly.
+    RequestTooSlow,
+    /// The exchange takes longer than a client is kept waiting. It goes on.
+    StillExchanging,
+    /// A bug of ours.
+    Broken,
+}
+
+impl Refusal {
+    /// The HTTP status. Our own refusals that may pass are 503, never 429, which the Rust and Java SDKs do not retry.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::UnknownPath => 404,
+            Self::MethodNotAllowed => 405,
+            Self::HostNotOurs { .. } => 403,
+            Self::OddRequest(_) | Self::Token(_) => 400,
+            Self::Exchange(error) => match error {
+                ExchangeError::Refused { code: ErrorCode::Throttling, .. } => 503,
+                ExchangeError::Refused { code, .. } => code.status(),
+                ExchangeError::RefusedCaller { status: 429, .. } => 503,
+                ExchangeError::RefusedCaller { status, .. } => *status,
+                ExchangeError::Unintelligible(_) => 502,
+                ExchangeError::Misconfigured(_) => 500,
+                ExchangeError::NoOwnCredentials(_) | ExchangeError::Unreachable(_) | ExchangeError::TimedOut(_) => 503,
+            },
+            Self::TooBusy | Self::TooManyConnections | Self::StillExchanging => 503,
+            Self::RequestTooSlow => 408,
+            Self::Broken => 500,
+        }
+    }
+
+    /// A stable word: the body's `code`, and the `reason` in metrics and logs. AWS's own error names where it is theirs.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::UnknownPath => "UnknownPath",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::HostNotOurs { .. } => "HostNotAllowed",
+            Self::OddRequest(_) => "OddRequest",
+            Self::Token(error) => error.reason(),
+            Self::Exchange(ExchangeError::RefusedCaller { code, .. }) if !code.is_empty() => code,
+            Self::Exchange(error) => error.reason(),
+            Self::TooBusy => "AgentTooBusy",
+            Self::TooManyConnections => "TooManyConnections",
+            Self::RequestTooSlow => "RequestTooSlow",
+            Self::StillExchanging => "StillExchanging",
+            Self::Broken => "AgentBroken",
+        }
+    }
+
+    /// The text for the pod.
+    pub fn message(&self) -> String {
+        match self {
+            Self::UnknownPath => "Nothing is here. Credentials are at /v1/credentials.".to_owned(),
+            Self::MethodNotAllowed => "Only GET is answered at /v1/credentials.".to_owned(),
+            Self::HostNotOurs { host } => format!(
+                "Access Denied. Called agent through invalid address \"{host}\": \
+                 use http://169.254.170.23 or http://[fd00:ec2::23], and keep proxies out with NO_PROXY."
+            ),
+            Self::OddRequest(what) => format!("The request cannot be answered: {what}."),
+            Self::Token(error) => format!("{error}."),
+            Self::Exchange(error) => exchange_message(error),
+            Self::TooBusy => "The agent works on as many requests as it may. Ask again in a second.".to_owned(),
+            Self::TooManyConnections => {
+                "As many connections are open to the agent, from this address or in all, as may be. Close some.".to_owned()
+            }
+            Self::RequestTooSlow => "The request did not arrive in time. Send its head at once.".to_owned(),
+            Self::StillExchanging => {
+                "EKS Auth has not answered yet. The exchange goes on: ask again, the answer may be here by then.".to_owned()
+            }
+            Self::Broken => "The agent failed on this request. Its log says more; please report it.".to_owned(),
+        }
+    }
+
+    /// When it makes sense to come back, for refusals that may pass by themselves.
+    pub fn retry_after(&self) -> Option<Duration> {
+        (self.status() == 503).then_some(Duration::from_secs(1))
+    }
+}
+
+fn exchange_message(error: &ExchangeError) -> String {
+    let nodes_fault = "this is the node's configuration, not the pod's: tell whoever runs the cluster";
+    match error {
+        // The form AWS's agent gives to EKS Auth's errors; people search their logs for it.
+        ExchangeError::Refused { code, request_id, message } => {
+            let fault = if code.status() < 500 { "client" } else { "server" };
+            format!("[{request_id}]: ({code}): {message}, fault: {fault}")
+        }
+        ExchangeError::RefusedCaller { code, request_id, message, .. } => {
+            format!("[{request_id}]: ({code}): {message}, fault: client. AWS refused the agent's own call; {nodes_fault}.")
+        }
+        ExchangeError::NoOwnCredentials(_) => {
+            format!("The agent has no AWS credentials of its own to call EKS Auth with; {nodes_fault}.")
+        }
+        ExchangeError::Misconfigured(_) => format!("The agent cannot call EKS Auth with its settings; {nodes_fault}."),
+        ExchangeError::Unreachable(_) => "EKS Auth cannot be reached from this node. Ask again in a second.".to_owned(),
+        ExchangeError::TimedOut(_) => "EKS Auth did not answer in time. Ask again in a second.".to_owned(),
+        ExchangeError::Unintelligible(_) => "EKS Auth's answer makes no sense. The agent's log says what is wrong with it.".to_owned(),
+    }
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
+}

@@ -1,0 +1,247 @@
+//! What the agent was told: flags and environment turned into typed settings, once, with every mistake named at once.
+
+mod bind_hosts;
+mod mistakes;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use eks_auth::{NodeDetails, OwnCredentials, TimeBudget, TransportSettings, UpstreamSettings};
+use identity::ClusterName;
+use runtime::log::Verbosity;
+use runtime::{Environment, Limits, go_duration};
+
+use crate::command::ServerFlags;
+pub use bind_hosts::{AWS_IPV4, AWS_IPV6, BindHost};
+pub use mistakes::{Mistake, Mistakes};
+use mistakes::Reader;
+
+/// Everything the agent needs to know. Defaults are those of AWS's agent wherever it has the setting.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whose pods are served.
+    pub cluster: ClusterName,
+    /// Where pods reach the agent.
+    pub bind_hosts: Vec<BindHost>,
+    /// The port on each of these addresses.
+    pub port: u16,
+    /// The port of the probes, on localhost.
+    pub probe_port: u16,
+    /// The address of metrics (and of the probes once more).
+    pub metrics_address: IpAddr,
+    /// The port of metrics.
+    pub metrics_port: u16,
+    /// How long credentials are kept before they are renewed; zero keeps none.
+    pub retention: Duration,
+    /// How many sessions are kept; zero keeps none.
+    pub max_cache_size: usize,
+    /// How many renewals a second may go to EKS Auth.
+    pub max_service_qps: u32,
+    /// An endpoint in place of the region's.
+    pub endpoint: Option<String>,
+    /// Whether the shared credentials file is read again every minute.
+    pub rotate_credentials: bool,
+    /// The audiences of which a token needs one.
+    pub audiences: Vec<String>,
+    /// How long one exchange may take.
+    pub budget: TimeBudget,
+    /// How long a pod is kept waiting for an exchange.
+    pub hold: Duration,
+    /// How many requests are worked on at once.
+    pub max_requests: usize,
+    /// What the pods' listeners grant.
+    pub limits: Limits,
+    /// How long open requests get when the agent stops.
+    pub drain_patience: Duration,
+    /// The node's name in Kubernetes.
+    pub node_name: Option<String>,
+    /// Whether the instance metadata service may be asked who we are.
+    pub instance_metadata: bool,
+    /// How AWS is reached.
+    pub transport: TransportSettings,
+    /// How much is logged.
+    pub verbosity: Verbosity,
+}
+
+impl Settings {
+    /// The defaults for a cluster.
+    pub fn for_cluster(cluster: ClusterName) -> Self {
+        Self {
+            cluster,
+            bind_hosts: bind_hosts::default(),
+            port: 80,
+            probe_port: 2703,
+            metrics_address: Ipv4Addr::UNSPECIFIED.into(),
+            metrics_port: 2705,
+            retention: Duration::from_secs(3 * 3_600),
+            max_cache_size: 2_000,
+            max_service_qps: 3,
+            endpoint: None,
+            rotate_credentials: false,
+            audiences: vec![identity::AUDIENCE.to_owned()],
+            budget: TimeBudget::default(),
+            hold: Duration::from_secs(6),
+            max_requests: 4_096,
+            limits: crate::endpoint::limits(),
+            // Less than the 30 s that the chart's pods have between SIGTERM and SIGKILL.
+            drain_patience: Duration::from_secs(25),
+            node_name: None,
+            instance_metadata: true,
+            transport: TransportSettings::default(),
+            verbosity: Verbosity::default(),
+        }
+    }
+
+    /// Reads flags and environment.
+    ///
+    /// # Errors
+    /// Every setting that cannot be used, with what was given and what is allowed.
+    pub fn read(flags: &ServerFlags, environment: &impl Environment) -> Result<Self, Mistakes> {
+        let mut reader = Reader::default();
+        let nobody: ClusterName = "unnamed".parse().expect("a valid cluster name");
+        let cluster = reader.required("--cluster-name", flags.cluster_name.as_deref(), nobody);
+        let mut settings = Self::for_cluster(cluster);
+        settings.read_addresses(flags, &mut reader);
+        settings.read_sessions(flags, &mut reader);
+        settings.read_upstream(flags, environment, &mut reader);
+        reader.set("--verbosity", flags.verbosity.as_deref(), &mut settings.verbosity);
+        reader.finish(settings)
+    }
+
+    fn read_addresses(&mut self, flags: &ServerFlags, reader: &mut Reader) {
+        reader.set_within("--port", flags.port.as_deref(), &mut self.port, 0..=u16::MAX);
+        reader.set_within("--probe-port", flags.probe_port.as_deref(), &mut self.probe_port, 0..=u16::MAX);
+        reader.set_within("--metrics-port", flags.metrics_port.as_deref(), &mut self.metrics_port, 0..=u16::MAX);
+        if let Some(given) = &flags.metrics_address {
+            match given.as_str() {
+                "" => self.metrics_address = Ipv4Addr::UNSPECIFIED.into(),
+                "localhost" => self.metrics_address = Ipv4Addr::LOCALHOST.into(),
+                text => match text.parse() {
+                    Ok(address) => self.metrics_address = address,
+                    Err(_) => reader.add(Mistake::new("--metrics-address", text, "an IP address or localhost")),
+                },
+            }
+        }
+        if !flags.bind_hosts.is_empty() {
+            match bind_hosts::read(&flags.bind_hosts, flags.allow_public_bind) {
+                Ok(hosts) => self.bind_hosts = hosts,
+                Err(mistakes) => mistakes.into_iter().for_each(|mistake| reader.add(mistake)),
+            }
+        }
+        let most = &mut self.limits;
+        reader.set_within("--max-connections", flags.max_connections.as_deref(), &mut most.max_connections, 1..=1_000_000);
+        reader.set_within(
+            "--max-connections-per-peer",
+            flags.max_connections_per_peer.as_deref(),
+            &mut most.max_connections_per_peer,
+            1..=1_000_000,
+        );
+        reader.set_within("--max-requests", flags.max_requests.as_deref(), &mut self.max_requests, 1..=1_000_000);
+        reader.set_duration("--idle-timeout", flags.idle_timeout.as_deref(), &mut most.idle_timeout);
+        reader.set_duration("--drain-timeout", flags.drain_timeout.as_deref(), &mut self.drain_patience);
+    }
+
+    fn read_sessions(&mut self, flags: &ServerFlags, reader: &mut Reader) {
+        reader.set_duration_or_zero(
+            "--max-credential-retention-before-renewal",
+            flags.max_credential_retention_before_renewal.as_deref(),
+            &mut self.retention,
+        );
+        reader.set_within("--max-cache-size", flags.max_cache_size.as_deref(), &mut self.max_cache_size, 0..=1_000_000);
+        reader.set_within("--max-service-qps", flags.max_service_qps.as_deref(), &mut self.max_service_qps, 1..=10_000);
+        reader.set_duration("--hold-timeout", flags.hold_timeout.as_deref(), &mut self.hold);
+        if !flags.token_audience.is_empty() {
+            self.audiences.clone_from(&flags.token_audience);
+        }
+    }
+
+    fn read_upstream(&mut self, flags: &ServerFlags, environment: &impl Environment, reader: &mut Reader) {
+        if let Some(endpoint) = flags.endpoint.as_deref().filter(|endpoint| !endpoint.is_empty()) {
+            let parsed: Result<http::Uri, _> = endpoint.parse();
+            match parsed {
+                Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
+                    self.endpoint = Some(endpoint.to_owned());
+                }
+                _ => reader.add(Mistake::new("--endpoint", endpoint, "a URL such as https://eks-auth.example:8443")),
+            }
+        }
+        if let Some(word) = flags.rotate_credentials.as_deref() {
+            // The words Go's strconv.ParseBool takes.
+            match word {
+                "1" | "t" | "T" | "TRUE" | "true" | "True" => self.rotate_credentials = true,
+                "0" | "f" | "F" | "FALSE" | "false" | "False" => self.rotate_credentials = false,
+                _ => reader.add(Mistake::new("--rotate-credentials", word, "true or false")),
+            }
+        }
+        let budget = &mut self.budget;
+        reader.set_duration("--upstream-connect-timeout", flags.upstream_connect_timeout.as_deref(), &mut budget.connect);
+        reader.set_duration("--upstream-attempt-timeout", flags.upstream_attempt_timeout.as_deref(), &mut budget.attempt);
+        reader.set_duration("--upstream-timeout", flags.upstream_timeout.as_deref(), &mut budget.total);
+        reader.set_within("--upstream-attempts", flags.upstream_attempts.as_deref(), &mut budget.attempts, 1..=10);
+
+        let first = |names: [&str; 2]| names.into_iter().find_map(|name| environment.get(name));
+        self.node_name = environment.get("NODE_NAME");
+        let metadata_off = environment.get("AWS_EC2_METADATA_DISABLED");
+        self.instance_metadata = !metadata_off.is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        if let Some(path) = environment.get("AWS_CA_BUNDLE") {
+            match self.transport.clone().with_ca_bundle(&path) {
+                Ok(transport) => self.transport = transport,
+                Err(error) => reader.add(Mistake::new("AWS_CA_BUNDLE", &path, &error.to_string())),
+            }
+        }
+        // HTTP_PROXY is not read: every call to AWS is TLS.
+        if let Some(proxy) = first(["HTTPS_PROXY", "https_proxy"]) {
+            let exceptions = first(["NO_PROXY", "no_proxy"]);
+            match self.transport.clone().with_proxy(&proxy, exceptions.as_deref()) {
+                Ok(transport) => self.transport = transport,
+                Err(error) => reader.add(Mistake::new("HTTPS_PROXY", "***", &error.to_string())),
+            }
+        }
+    }
+
+    /// What concerns EKS Auth.
+    pub fn upstream(&self) -> UpstreamSettings {
+        UpstreamSettings {
+            cluster: self.cluster.clone(),
+            region: None,
+            endpoint: self.endpoint.clone(),
+            budget: self.budget,
+            credentials: if self.rotate_credentials {
+                OwnCredentials::RotatingSharedFile
+            } else {
+                OwnCredentials::DefaultChain
+            },
+            node: NodeDetails { name: self.node_name.clone(), ask_instance_metadata: self.instance_metadata },
+            transport: self.transport.clone(),
+        }
+    }
+
+    /// Settings that work, but hardly as somebody wants: one line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let rate = f64::from(self.max_service_qps);
+        #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
+        let round = Duration::from_secs_f64(self.max_cache_size as f64 / rate);
+        if !self.retention.is_zero() && round > self.retention * 2 {
+            // AWS's agent does not start with such settings.
+            warnings.push(format!(
+                "renewing a full cache of {} takes {} at {} a second, much longer than the retention of {}: \
+                 raise --max-service-qps or lower --max-cache-size",
+                self.max_cache_size,
+                go_duration::to_text(Duration::from_secs(round.as_secs())),
+                self.max_service_qps,
+                go_duration::to_text(self.retention)
+            ));
+        }
+        if self.hold < self.budget.total {
+            warnings.push(
+                "--hold-timeout is shorter than --upstream-timeout: pods are told to come back while the exchange goes on"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! What the agent reaches: EKS Auth.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use eks_auth::{EksAuth, Exchange, ExchangeError, UpstreamSettings};
+use futures_util::future::BoxFuture;
+use identity::ServiceAccountToken;
+use runtime::Clock;
+use tokio::sync::OnceCell;
+
+/// Exchanges tokens for credentials. One real implementation and the scripted one of tests.
+pub trait Upstream: Send + Sync {
+    /// Exchanges one token. Ends by itself within the time budget.
+    fn exchange<'a>(&'a self, token: &'a ServiceAccountToken) -> BoxFuture<'a, Result<Exchange, ExchangeError>>;
+
+    /// Gets ready ahead of the first exchange: whatever can be looked up or loaded in advance.
+    fn warm_up(&self) -> BoxFuture<'_, ()>;
+}
+
+/// EKS Auth through AWS's SDK. Connected on first use, so that listeners open before TLS roots are read.
+pub struct EksAuthUpstream {
+    settings: UpstreamSettings,
+    clock: Clock,
+    client: OnceCell<EksAuth>,
+}
+
+impl EksAuthUpstream {
+    /// Nothing happens until somebody asks.
+    pub fn new(settings: UpstreamSettings, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { settings, clock, client: OnceCell::new() })
+    }
+
+    async fn client(&self) -> &EksAuth {
+        let connect = || EksAuth::connect(self.settings.clone(), SharedTimeSource::new(SdkClock(self.clock)));
+        self.client.get_or_init(connect).await
+    }
+}
+
+impl Upstream for EksAuthUpstream {
+    fn exchange<'a>(&'a self, token: &'a ServiceAccountToken) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
+        Box::pin(async move { self.client().await.exchange(token).await })
+    }
+
+    fn warm_up(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let client = self.client().await;
+            if self.settings.node.ask_instance_metadata {
+                client.discover_instance().await;
+            }
+        })
+    }
+}
+
+/// Our clock as the SDK wants it.
+#[derive(Debug)]
+struct SdkClock(Clock);
+
+impl TimeSource for SdkClock {
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
+}
