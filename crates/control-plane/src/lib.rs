@@ -4,6 +4,7 @@
 //! them the EKS Auth API with its signatures checked. [`eks_auth::Service`] joins them.
 
 pub mod access_key;
+pub mod api;
 pub mod issuer;
 pub mod private_file;
 pub mod sigv4;

@@ -1,0 +1,117 @@
+//! Answers on the wire: rest-json's success, rest-json's errors, and plain documents.
+
+use bytes::Bytes;
+use eks_auth::{ErrorCode, Refusal};
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::Full;
+use serde::Serialize;
+
+use super::MAX_BODY_BYTES;
+use crate::sigv4::SignatureRefused;
+
+/// How long others may keep the issuer's documents; Kubernetes says the same of its own.
+const DOCUMENT_LIFETIME: &str = "public, max-age=3600";
+
+/// A good answer.
+pub(super) enum Answer {
+    /// A document that may be cached.
+    Document { content_type: &'static str, content: Bytes },
+    /// The result of an operation. It holds secrets: nobody on the way may keep it.
+    Result(Bytes),
+}
+
+impl Answer {
+    pub(super) fn document(content_type: &'static str, content: Bytes) -> Self {
+        Self::Document { content_type, content }
+    }
+
+    pub(super) fn result(body: &impl Serialize) -> Self {
+        Self::Result(json(body))
+    }
+}
+
+/// An answer that says no.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    pub(super) status: u16,
+    /// What `x-amzn-ErrorType` says.
+    pub(super) name: &'static str,
+    /// What a person reads. Holds no secret.
+    pub(super) message: String,
+}
+
+impl ApiError {
+    pub(super) fn too_long() -> Self {
+        Refusal::new(
+            ErrorCode::InvalidRequest,
+            format!("The body is longer than {MAX_BODY_BYTES} bytes: send one service account token and nothing else."),
+        )
+        .into()
+    }
+
+    pub(super) fn body_cut_off() -> Self {
+        let text = "The body ended early: send as many bytes as Content-Length says.";
+        Refusal::new(ErrorCode::InvalidRequest, text).into()
+    }
+
+    pub(super) fn body_too_slow() -> Self {
+        let message = "The body did not arrive in time: send it together with the head.".to_owned();
+        Self { status: 408, name: "RequestTimeoutException", message }
+    }
+
+    pub(super) fn unknown_operation(method: &Method, path: &str) -> Self {
+        let path: String = path.chars().take(100).collect();
+        let message = format!(
+            "There is no operation {method} {path}: this address serves POST /clusters/NAME/assume-role-for-pod-identity, \
+             GET /.well-known/openid-configuration and GET /openid/v1/jwks."
+        );
+        Self { status: 404, name: "UnknownOperationException", message }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(Refusal { code, message }: Refusal) -> Self {
+        Self { status: code.status(), name: code.as_str(), message }
+    }
+}
+
+impl From<SignatureRefused> for ApiError {
+    fn from(refused: SignatureRefused) -> Self {
+        Self { status: refused.status(), name: refused.name(), message: refused.to_string() }
+    }
+}
+
+/// The one member that every error shape of the model has.
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    message: &'a str,
+}
+
+/// The answer as HTTP.
+pub(super) fn response(answer: Result<Answer, ApiError>, request_id: &str) -> Response<Full<Bytes>> {
+    let (status, content_type, cache, content) = match &answer {
+        Ok(Answer::Document { content_type, content }) => {
+            (200, *content_type, DOCUMENT_LIFETIME, content.clone())
+        }
+        Ok(Answer::Result(content)) => (200, "application/json", "no-store", content.clone()),
+        Err(error) => {
+            (error.status, "application/json", "no-store", json(&ErrorBody { message: &error.message }))
+        }
+    };
+    let mut response = Response::new(Full::new(content));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    if let Ok(request_id) = HeaderValue::from_str(request_id) {
+        headers.insert("x-amzn-requestid", request_id);
+    }
+    if let Err(error) = &answer {
+        headers.insert("x-amzn-errortype", HeaderValue::from_static(error.name));
+    }
+    response
+}
+
+fn json(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body).expect("strings and numbers are always JSON").into()
+}
