@@ -146,7 +146,7 @@ fn name_nearest_flag(mut error: clap::Error) -> clap::Error {
     }
     let command = Line::command();
     let server = command.find_subcommand("server").expect("the command has this subcommand");
-    let likeness = |flag: &str| strsim::jaro_winkler(flag, unknown.trim_start_matches('-'));
+    let likeness = |flag: &str| strsim::sorensen_dice(flag, unknown.trim_start_matches('-'));
     let flags = server.get_arguments().filter_map(|argument| argument.get_long());
     if let Some(nearest) = flags.max_by(|one, other| likeness(one).total_cmp(&likeness(other))) {
         error.insert(ContextKind::SuggestedArg, ContextValue::String(format!("--{nearest}")));

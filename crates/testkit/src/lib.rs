@@ -1,1 +1,14 @@
+//! Fakes that tests share: tokens to send, an EKS Auth that follows a script (in memory or behind a real socket), the
+//! real agent as a process, and a canary that must never be seen.
 
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "test support fails by panicking")]
+
+pub mod canary;
+pub mod eks_auth_server;
+pub mod process;
+pub mod script;
+pub mod token;
+pub mod wire;
+
+pub use script::{Script, Step};
+pub use token::TokenBuilder;

@@ -1,0 +1,176 @@
+//! An EKS Auth behind a real socket that sends, byte for byte, what its script says.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use identity::to_epoch_seconds;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::script;
+
+/// What one call gets.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// A well-formed answer with six hours' credentials, after so long.
+    Issue(Duration),
+    /// A whole HTTP answer: status, headers (one a line, may be empty), body.
+    Raw(u16, String, String),
+    /// These bytes, then the connection is closed.
+    Bytes(Vec<u8>),
+    /// Nothing, ever.
+    Silence,
+}
+
+impl Reply {
+    /// One of the API's errors.
+    pub fn error(status: u16, name: &str, message: &str) -> Self {
+        let headers = format!("x-amzn-ErrorType: {name}\r\nx-amzn-RequestId: request-1\r\n");
+        Self::Raw(status, headers, json!({ "message": message }).to_string())
+    }
+
+    /// A 200 with this body.
+    pub fn ok(body: &serde_json::Value) -> Self {
+        Self::Raw(200, String::new(), body.to_string())
+    }
+}
+
+/// The server. It stops when dropped.
+pub struct EksAuthServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    replies: Mutex<VecDeque<Reply>>,
+    otherwise: Mutex<Reply>,
+    requests: Mutex<Vec<String>>,
+}
+
+impl EksAuthServer {
+    /// Answers `replies` in order, then `otherwise` for ever.
+    pub async fn start(replies: impl IntoIterator<Item = Reply>, otherwise: Reply) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            replies: Mutex::new(replies.into_iter().collect()),
+            otherwise: Mutex::new(otherwise),
+            requests: Mutex::default(),
+        });
+        let of_task = Arc::clone(&shared);
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(converse(stream, Arc::clone(&of_task)));
+            }
+        });
+        Self { address, shared, task }
+    }
+
+    /// What the agent is given as `--endpoint`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on replies so.
+    pub fn change(&self, reply: Reply) {
+        self.shared.replies.lock().unwrap().clear();
+        *self.shared.otherwise.lock().unwrap() = reply;
+    }
+
+    /// Each request so far: head and body as they came.
+    pub fn requests(&self) -> Vec<String> {
+        self.shared.requests.lock().unwrap().clone()
+    }
+
+    /// How many calls came so far.
+    pub fn count(&self) -> usize {
+        self.shared.requests.lock().unwrap().len()
+    }
+}
+
+impl Drop for EksAuthServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
+    while let Some(request) = read_request(&mut stream).await {
+        let number = {
+            let mut requests = shared.requests.lock().unwrap();
+            requests.push(request);
+            requests.len()
+        };
+        let reply = shared.replies.lock().unwrap().pop_front();
+        let reply = reply.unwrap_or_else(|| shared.otherwise.lock().unwrap().clone());
+        let (status, headers, body) = match reply {
+            Reply::Issue(after) => {
+                tokio::time::sleep(after).await;
+                (200, String::new(), issued(number).to_string())
+            }
+            Reply::Raw(status, headers, body) => (status, headers, body),
+            Reply::Bytes(bytes) => {
+                let _ = stream.write_all(&bytes).await;
+                return;
+            }
+            Reply::Silence => return std::future::pending().await,
+        };
+        let answer = format!(
+            "HTTP/1.1 {status} Whatever\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The body of a good answer, for call `number`.
+pub fn issued(number: usize) -> serde_json::Value {
+    #[expect(clippy::disallowed_methods, reason = "the real agent on the other end lives by the real clock")]
+    let now = SystemTime::now();
+    let exchange = script::exchange(number, now + Duration::from_secs(21_600));
+    let credentials = &exchange.credentials;
+    json!({
+        "subject": { "namespace": exchange.namespace, "serviceAccount": exchange.service_account },
+        "audience": exchange.audience,
+        "podIdentityAssociation": {
+            "associationArn": exchange.association_arn, "associationId": exchange.association_id
+        },
+        "assumedRoleUser": {
+            "arn": exchange.assumed_role_user.arn.as_str(), "assumeRoleId": exchange.assumed_role_user.assume_role_id
+        },
+        "credentials": {
+            "accessKeyId": credentials.access_key_id,
+            "secretAccessKey": credentials.secret_access_key.expose_str(),
+            "sessionToken": credentials.session_token.expose_str(),
+            "expiration": to_epoch_seconds(credentials.expiration)
+        }
+    })
+}
+
+async fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut read = Vec::new();
+    loop {
+        if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&read[..end]).to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| {
+                length.parse().unwrap()
+            });
+            if read.len() >= end + 4 + length {
+                return Some(String::from_utf8_lossy(&read).into_owned());
+            }
+        }
+        let mut chunk = [0; 8192];
+        match stream.read(&mut chunk).await {
+            Ok(0) | Err(_) => return None,
+            Ok(count) => read.extend_from_slice(&chunk[..count]),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The real agent as a process: started with an environment of its own, asked over its sockets, ended by signals.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::{canary, wire};
+
+/// How long anything the agent should do soon may take on a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A running agent. Killed when dropped.
+pub struct AgentProcess {
+    child: Child,
+    log: Arc<Log>,
+    reader: JoinHandle<()>,
+    /// Where pods reach it.
+    pub endpoint: SocketAddr,
+    /// Where probes reach it.
+    pub probes: SocketAddr,
+    /// Where metrics are scraped.
+    pub metrics: SocketAddr,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    grown: Notify,
+}
+
+/// How an agent is to be started.
+pub struct Start<'a> {
+    /// The path of its binary.
+    pub binary: &'a str,
+    /// The endpoint it calls.
+    pub upstream: &'a str,
+    /// Further arguments.
+    pub arguments: &'a [&'a str],
+    /// Further variables; what is not here is unset but for the AWS key pair and region.
+    pub environment: HashMap<&'a str, &'a str>,
+}
+
+impl AgentProcess {
+    /// Starts the agent on loopback and waits until it answers its health probe.
+    pub async fn start(start: Start<'_>) -> Self {
+        let [endpoint, probes, metrics] = free_ports();
+        let port = |address: SocketAddr| address.port().to_string();
+        let mut child = Command::new(start.binary)
+            .args(["server", "--cluster-name", "dev", "--bind-hosts", "127.0.0.1", "--metrics-address", "127.0.0.1"])
+            .args(["--port", &port(endpoint), "--probe-port", &port(probes), "--metrics-port", &port(metrics)])
+            .args(["--endpoint", start.upstream])
+            .args(start.arguments)
+            .env_clear()
+            .env("AWS_REGION", "us-west-2")
+            .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", format!("{}own", canary::MARKER))
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(&start.environment)
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Log::default());
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let of_reader = Arc::clone(&log);
+        let reader = tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                of_reader.lines.lock().unwrap().push(line);
+                of_reader.grown.notify_waiters();
+            }
+        });
+        let agent = Self { child, log, reader, endpoint, probes, metrics };
+        agent.until_healthy().await;
+        agent
+    }
+
+    async fn until_healthy(&self) {
+        let healthy = async {
+            loop {
+                if let Ok(stream) = tokio::net::TcpStream::connect(self.probes).await {
+                    drop(stream);
+                    if self.probe("/healthz").await.status == 200 {
+                        return;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(SOON, healthy).await.is_err() {
+            panic!("the agent does not get healthy: {}", self.log());
+        }
+    }
+
+    /// Asks for credentials over a connection of its own.
+    pub async fn ask(&self, token: &str) -> wire::Answer {
+        wire::ask_for_credentials(self.endpoint, token).await
+    }
+
+    /// Asks a probe.
+    pub async fn probe(&self, path: &str) -> wire::Answer {
+        wire::ask(self.probes, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await
+    }
+
+    /// The page of metrics.
+    pub async fn scrape(&self) -> String {
+        wire::ask(self.metrics, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.body
+    }
+
+    /// Everything it logged so far.
+    pub fn log(&self) -> String {
+        self.log.lines.lock().unwrap().join("\n")
+    }
+
+    /// Waits until a line of the log holds `text`, and gives that line.
+    pub async fn logged(&self, text: &str) -> String {
+        let found = async {
+            loop {
+                let grown = self.log.grown.notified();
+                let line = self.log.lines.lock().unwrap().iter().find(|line| line.contains(text)).cloned();
+                if let Some(line) = line {
+                    return line;
+                }
+                grown.await;
+            }
+        };
+        match tokio::time::timeout(SOON, found).await {
+            Ok(line) => line,
+            Err(_) => panic!("\"{text}\" is not logged: {}", self.log()),
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until it has ended, and gives its status and whole log.
+    pub async fn ended(mut self) -> (ExitStatus, String) {
+        let status = tokio::time::timeout(SOON, self.child.wait()).await.expect("the agent does not end").unwrap();
+        (&mut self.reader).await.unwrap();
+        (status, self.log())
+    }
+}
+
+/// Ports that were free a moment ago.
+fn free_ports<const N: usize>() -> [SocketAddr; N] {
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap())
+}
