@@ -1,1 +1,11 @@
+//! The human's way in. `dev` is a whole pod identity system in one process on loopback; the other commands talk to it
+//! over its control socket.
 
+pub mod command;
+mod control;
+mod dev;
+mod entry;
+mod errand;
+mod pod;
+
+pub use entry::carry_out;

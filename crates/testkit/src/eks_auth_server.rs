@@ -9,7 +9,7 @@ use identity::to_epoch_seconds;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::script;
 
@@ -64,9 +64,11 @@ impl EksAuthServer {
         });
         let of_task = Arc::clone(&shared);
         let task = tokio::spawn(async move {
+            // Dropped with this task, so that a dead server's connections are dead too.
+            let mut conversations = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(converse(stream, Arc::clone(&of_task)));
+                conversations.spawn(converse(stream, Arc::clone(&of_task)));
             }
         });
         Self { address, shared, task }

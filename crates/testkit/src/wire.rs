@@ -31,41 +31,46 @@ impl Answer {
 }
 
 /// A connection that can be asked again and again.
-pub struct Connection(TcpStream);
+pub struct Connection {
+    stream: TcpStream,
+    /// What was read beyond the last answer.
+    read: Vec<u8>,
+}
 
 impl Connection {
     /// Connects.
     pub async fn open(address: SocketAddr) -> Self {
-        Self(TcpStream::connect(address).await.unwrap())
+        Self { stream: TcpStream::connect(address).await.unwrap(), read: Vec::new() }
     }
 
     /// Sends bytes; an error means the other side has closed, which the next read shows too.
     pub async fn send(&mut self, bytes: &[u8]) {
-        let _ = self.0.write_all(bytes).await;
+        let _ = self.stream.write_all(bytes).await;
     }
 
     /// Reads one answer by its `Content-Length`. Status 0 when the connection ends first.
     pub async fn answer(&mut self) -> Answer {
-        let mut read = Vec::new();
         let mut closed = false;
         loop {
-            if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
-                let head = String::from_utf8_lossy(&read[..end]).into_owned();
+            if let Some(end) = self.read.windows(4).position(|window| window == b"\r\n\r\n") {
+                let head = String::from_utf8_lossy(&self.read[..end]).into_owned();
                 let mut answer = Answer { status: 0, head, body: String::new() };
                 answer.status = answer.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
                 let length = answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-                let body = &read[end + 4..];
-                if body.len() >= length || closed {
-                    answer.body = String::from_utf8_lossy(&body[..length.min(body.len())]).into_owned();
+                let whole = end + 4 + length;
+                if self.read.len() >= whole || closed {
+                    let rest = self.read.split_off(whole.min(self.read.len()));
+                    answer.body = String::from_utf8_lossy(&self.read[end + 4..]).into_owned();
+                    self.read = rest;
                     return answer;
                 }
             } else if closed {
                 return Answer { status: 0, head: String::new(), body: String::new() };
             }
             let mut chunk = [0; 4096];
-            match self.0.read(&mut chunk).await {
+            match self.stream.read(&mut chunk).await {
                 Ok(0) | Err(_) => closed = true,
-                Ok(count) => read.extend_from_slice(&chunk[..count]),
+                Ok(count) => self.read.extend_from_slice(&chunk[..count]),
             }
         }
     }
@@ -73,7 +78,7 @@ impl Connection {
     /// Waits until the other side closes.
     pub async fn closed(&mut self) {
         let mut rest = [0; 4096];
-        while matches!(self.0.read(&mut rest).await, Ok(count) if count > 0) {}
+        while matches!(self.stream.read(&mut rest).await, Ok(count) if count > 0) {}
     }
 }
 

@@ -1,0 +1,264 @@
+//! The command line. What can be read into a type is read here; what needs the environment is for `dev::Settings`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use identity::{AccountId, ClusterName, RoleArn};
+use runtime::go_duration;
+use runtime::log::Verbosity;
+
+/// Pod identity for people: a whole development system in one process, and the commands to use it.
+#[derive(Debug, Parser)]
+#[command(name = "pod-identity", disable_version_flag = true, subcommand_required = true, arg_required_else_help = true)]
+struct Line {
+    #[command(subcommand)]
+    asked: Asked,
+}
+
+/// What a person asks for.
+#[derive(Debug, Subcommand)]
+pub enum Asked {
+    /// Runs agent, EKS Auth, token issuer and STS in one process on 127.0.0.1, or talks to that process
+    Dev(Box<Dev>),
+    /// Prints the version
+    Version,
+}
+
+/// `dev` by itself starts the system; its sub-commands use one that runs.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Dev {
+    /// The flags of the system itself.
+    #[command(flatten)]
+    pub start: Start,
+    /// What to do with one that runs.
+    #[command(subcommand)]
+    pub errand: Option<Errand>,
+}
+
+/// How the development system is to be.
+#[derive(Clone, Debug, Args)]
+pub struct Start {
+    /// Which folder it keeps its state in
+    #[command(flatten)]
+    pub data: Data,
+    /// Keep everything in memory; only the control socket is in DIR
+    #[arg(long)]
+    pub ephemeral: bool,
+    /// Name of the cluster
+    #[arg(long, value_name = "NAME", default_value = "dev")]
+    pub cluster: ClusterName,
+    /// AWS region that it pretends to be in
+    #[arg(long, default_value = "us-west-2", value_parser = region)]
+    pub region: String,
+    /// AWS account that owns the cluster
+    #[arg(long, default_value = "111122223333")]
+    pub account: AccountId,
+    /// Port on which programs ask for credentials; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value_t = 17023)]
+    pub agent_port: u16,
+    /// Port of EKS Auth and of the token issuer's documents; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value_t = 17024)]
+    pub api_port: u16,
+    /// Port of /healthz, /readyz and /metrics; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value_t = 17025)]
+    pub metrics_port: u16,
+    /// Give a service account a role; repeatable
+    #[arg(long, value_name = "NAMESPACE/SERVICE_ACCOUNT=ROLE_ARN")]
+    pub associate: Vec<Pairing>,
+    /// Who issues credentials: embedded ones open nothing, AWS's are real [default: embedded, or aws with --sts-endpoint]
+    #[arg(long, value_name = "STS")]
+    pub sts: Option<StsKind>,
+    /// An STS of one's own (MinIO, Ceph, LocalStack), called with the default credential chain
+    #[arg(long, value_name = "URL", value_parser = http_url)]
+    pub sts_endpoint: Option<String>,
+    /// How long credentials live, at most 12h
+    #[arg(long, value_name = "DURATION", default_value = "6h", value_parser = session_duration)]
+    pub session_duration: Duration,
+    /// How much is logged: error, warn, info, debug or trace
+    #[arg(long, short = 'v', value_name = "LEVEL", default_value = "warn")]
+    pub verbosity: Verbosity,
+}
+
+/// Which STS assumes the roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StsKind {
+    /// The development STS in this process.
+    Embedded,
+    /// AWS's, or one that speaks its protocol.
+    Aws,
+}
+
+/// Where the state is.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Data {
+    /// Folder of the state and of the control socket [default: $XDG_STATE_HOME/pod-identity/dev]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// What can be done with a system that runs.
+#[derive(Debug, Subcommand)]
+pub enum Errand {
+    /// Runs a program as a pod: its environment and token file are those of EKS
+    Run(Run),
+    /// Prints a service account token
+    Token(Token),
+    /// Gives a service account a role, or another one
+    Associate(Associate),
+    /// Lists the associations
+    Associations(Data),
+    /// Takes a service account its role
+    Dissociate(Dissociate),
+    /// Prints the key pair that signs calls to this EKS Auth, as shell exports
+    Keys(Data),
+}
+
+/// A service account by its names.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct ServiceAccount {
+    /// Namespace of the pod
+    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    pub namespace: String,
+    /// Service account of the pod
+    #[arg(long, short = 's', value_name = "NAME")]
+    pub service_account: String,
+}
+
+/// `dev run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Whose pod it is.
+    #[command(flatten)]
+    pub account: ServiceAccount,
+    /// Name of the pod [default: the service account's with -0]
+    #[arg(long, value_name = "NAME")]
+    pub pod: Option<String>,
+    /// How long each token is good; the file is re-written at four fifths of it
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = token_lifetime)]
+    pub token_lifetime: Duration,
+    /// The system.
+    #[command(flatten)]
+    pub data: Data,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `dev token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// Whose token it is.
+    #[command(flatten)]
+    pub account: ServiceAccount,
+    /// Name of the pod [default: the service account's with -0]
+    #[arg(long, value_name = "NAME")]
+    pub pod: Option<String>,
+    /// How long the token is good, 1s to 24h
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = token_lifetime)]
+    pub lifetime: Duration,
+    /// The system.
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// `dev associate`.
+#[derive(Debug, Args)]
+pub struct Associate {
+    /// Whose pods get the role.
+    #[command(flatten)]
+    pub account: ServiceAccount,
+    /// The role
+    #[arg(long, value_name = "ARN")]
+    pub role_arn: RoleArn,
+    /// A second role, assumed with the first; the pods get only its credentials
+    #[arg(long, value_name = "ARN")]
+    pub target_role_arn: Option<RoleArn>,
+    /// Leave the six session tags out
+    #[arg(long)]
+    pub disable_session_tags: bool,
+    /// The system.
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// `dev dissociate`.
+#[derive(Debug, Args)]
+pub struct Dissociate {
+    /// Whose pods lose the role.
+    #[command(flatten)]
+    pub account: ServiceAccount,
+    /// The system.
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// A service account and its role, as `--associate` takes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pairing {
+    /// The service account.
+    pub account: ServiceAccount,
+    /// Its role.
+    pub role_arn: RoleArn,
+}
+
+impl FromStr for Pairing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=').and_then(|(account, role)| Some((account.split_once('/')?, role)));
+        let ((namespace, service_account), role) =
+            parts.ok_or("write NAMESPACE/SERVICE_ACCOUNT=ROLE_ARN, such as shop/web=arn:aws:iam::111122223333:role/web")?;
+        let role_arn = role.parse().map_err(|error: identity::ArnError| error.to_string())?;
+        let account =
+            ServiceAccount { namespace: namespace.to_owned(), service_account: service_account.to_owned() };
+        Ok(Self { account, role_arn })
+    }
+}
+
+/// Reads the command line, the program's name first.
+///
+/// # Errors
+/// clap's error: help that was asked for, or a line that makes no sense, with what is allowed.
+pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, clap::Error> {
+    Line::try_parse_from(arguments).map(|line| line.asked)
+}
+
+fn session_duration(text: &str) -> Result<Duration, String> {
+    duration_within(text, control_plane::sts::LONGEST_SESSION)
+}
+
+fn token_lifetime(text: &str) -> Result<Duration, String> {
+    duration_within(text, crate::control::LONGEST_TOKEN)
+}
+
+fn duration_within(text: &str, longest: Duration) -> Result<Duration, String> {
+    let allowed = format!("a duration from 1s to {}h, such as 15m", longest.as_secs() / 3_600);
+    match go_duration::parse(text) {
+        Ok(duration) if (Duration::from_secs(1)..=longest).contains(&duration) => Ok(duration),
+        _ => Err(allowed),
+    }
+}
+
+/// Regions are labels of host names; an unknown one is fine, since nothing is called there.
+fn region(text: &str) -> Result<String, String> {
+    let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=63).contains(&text.len()) && text.bytes().all(is_label) {
+        return Ok(text.to_owned());
+    }
+    Err("a region such as us-west-2: lower-case letters, digits and hyphens".to_owned())
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+    let url: Result<http::Uri, _> = text.parse();
+    match url {
+        Ok(url) if matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() => Ok(text.to_owned()),
+        _ => Err("a URL such as http://127.0.0.1:9000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Giving a service account a role, whatever it had before.
+
+use std::time::SystemTime;
+
+use control_plane::issuer::{NameError, namespace_name, object_name};
+use control_plane::store::{CreateError, Grant, NewAssociation, Store, StoreError};
+use thiserror::Error;
+
+use super::messages::{AssociateReply, AssociateRequest, Outcome};
+
+/// A service account was not given its role.
+#[derive(Debug, Error)]
+pub(crate) enum AssociateError {
+    /// No pod can have these names, so the association could never match.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Creates the association, or changes the one that is there. Asked twice, it does nothing the second time.
+pub(crate) async fn associate(
+    store: &Store,
+    request: AssociateRequest,
+    now: SystemTime,
+) -> Result<AssociateReply, AssociateError> {
+    namespace_name(&request.namespace)?;
+    object_name("service account", &request.service_account)?;
+    let new = NewAssociation::from(request);
+    loop {
+        let id = match store.create(new.clone(), now).await {
+            Ok(stored) => return Ok(AssociateReply { outcome: Outcome::Created, association: stored.into() }),
+            Err(CreateError::Taken(id)) => id,
+            Err(CreateError::Store(error)) => return Err(error.into()),
+        };
+        // Somebody may delete it between these calls; then there is room for a new one.
+        let Some(before) = store.find(&new.namespace, &new.service_account)? else { continue };
+        if grant_of(&before.association) == new.grant {
+            return Ok(AssociateReply { outcome: Outcome::Unchanged, association: before.into() });
+        }
+        if let Some(changed) = store.change(id, new.grant.clone(), now).await? {
+            let outcome = Outcome::Changed { before: before.association.role_arn };
+            return Ok(AssociateReply { outcome, association: changed.into() });
+        }
+    }
+}
+
+fn grant_of(association: &identity::Association) -> Grant {
+    let identity::Association { role_arn, target_role_arn, disable_session_tags, .. } = association.clone();
+    Grant { role_arn, target_role_arn, disable_session_tags }
+}
