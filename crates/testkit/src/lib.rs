@@ -5,6 +5,7 @@
 
 pub mod canary;
 pub mod eks_auth_server;
+pub mod network;
 pub mod process;
 pub mod script;
 pub mod token;

@@ -49,14 +49,25 @@ pub struct Start<'a> {
 }
 
 impl AgentProcess {
-    /// Starts the agent on loopback and waits until it answers its health probe.
+    /// Starts the agent on free ports of loopback and waits until it answers its health probe.
     pub async fn start(start: Start<'_>) -> Self {
         let [endpoint, probes, metrics] = free_ports();
         let port = |address: SocketAddr| address.port().to_string();
+        let ports = ["--port", &port(endpoint), "--probe-port", &port(probes), "--metrics-port", &port(metrics)];
+        let loopback = ["--bind-hosts", "127.0.0.1", "--metrics-address", "127.0.0.1"];
+        let arguments = [&ports[..], &loopback, start.arguments].concat();
+        Self::start_at(Start { arguments: &arguments, ..start }, [endpoint, probes, metrics]).await
+    }
+
+    /// Starts the agent where its defaults put it, as on a node. Only for a network namespace of one's own.
+    pub async fn start_on_node(start: Start<'_>) -> Self {
+        let at = |ip: [u8; 4], port| SocketAddr::from((ip, port));
+        Self::start_at(start, [at([169, 254, 170, 23], 80), at([127, 0, 0, 1], 2703), at([127, 0, 0, 1], 2705)]).await
+    }
+
+    async fn start_at(start: Start<'_>, [endpoint, probes, metrics]: [SocketAddr; 3]) -> Self {
         let mut child = Command::new(start.binary)
-            .args(["server", "--cluster-name", "dev", "--bind-hosts", "127.0.0.1", "--metrics-address", "127.0.0.1"])
-            .args(["--port", &port(endpoint), "--probe-port", &port(probes), "--metrics-port", &port(metrics)])
-            .args(["--endpoint", start.upstream])
+            .args(["server", "--cluster-name", "dev", "--endpoint", start.upstream])
             .args(start.arguments)
             .env_clear()
             .env("AWS_REGION", "us-west-2")

@@ -1,0 +1,45 @@
+//! Network namespaces: a thread of its own is a node of its own, with nothing but loopback. Needs root.
+
+use std::future::Future;
+use std::process::Command;
+
+use rustix::thread::UnshareFlags;
+
+/// Runs `test` on a thread in a fresh network namespace after `setup`, a list of shell commands, has run there. Sockets
+/// and child processes that the test makes belong to that namespace; it is gone when they are.
+///
+/// Without the rights for it, the test fails under `CI=true` and is otherwise skipped, by name and on stderr.
+#[expect(clippy::print_stderr, reason = "a test that is skipped must not be silent about it")]
+pub fn in_namespace<F: Future<Output = ()>>(name: &str, setup: &[&str], test: impl FnOnce() -> F + Send) {
+    std::thread::scope(|scope| {
+        let node = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, || {
+            if let Err(error) = enter_new_namespace() {
+                assert!(!is_ci(), "{name} needs the right to make network namespaces: {error}");
+                eprintln!("skipped without root: {name}: {error}");
+                return;
+            }
+            for command in ["ip link set lo up"].iter().chain(setup) {
+                let status = Command::new("sh").args(["-ec", command]).status().unwrap();
+                assert!(status.success(), "{name}: {command}: {status}");
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(test());
+        });
+        if let Err(panic) = node.unwrap().join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+#[expect(unsafe_code, reason = "no crate offers namespaces without it")]
+fn enter_new_namespace() -> std::io::Result<()> {
+    // SAFETY: a network namespace moves this thread only, and the thread ends with the test; no file descriptor or
+    // memory is shared differently afterwards.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }?;
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests know from the environment alone where they run")]
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
