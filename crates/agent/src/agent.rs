@@ -58,7 +58,8 @@ impl Agent {
         let World { clock, upstream, registry } = world;
         let endpoints = bind_endpoints(settings)?;
         let bound: Vec<SocketAddr> = endpoints.iter().map(Listener::local_addr).collect();
-        let conditions = bound.iter().map(|address| Arc::new(ListenerAnswers(*address)) as Arc<dyn Condition>);
+        let conditions =
+            bound.iter().map(|address| Arc::new(ListenerAnswers(*address)) as Arc<dyn Condition>);
         let readiness = Readiness::new(conditions.collect());
 
         let policy = Policy {
@@ -66,7 +67,8 @@ impl Agent {
             max_sessions: settings.max_cache_size,
             renewals_per_second: settings.max_service_qps,
         };
-        let sessions = Sessions::new(Arc::clone(&upstream), clock, policy, SessionMetrics::register(&registry)?);
+        let sessions =
+            Sessions::new(Arc::clone(&upstream), clock, policy, SessionMetrics::register(&registry)?);
         let rules = Rules {
             audiences: settings.audiences.clone(),
             hold: settings.hold,
@@ -133,7 +135,10 @@ impl Agent {
         while let Some(ended) = tasks.join_next().await {
             if let Err(broken) = ended {
                 // None of these tasks may be missing: end, and be started anew.
-                error!(error = &broken as &dyn std::error::Error, "a part of the agent broke, please report it");
+                error!(
+                    error = &broken as &dyn std::error::Error,
+                    "a part of the agent broke, please report it"
+                );
                 return;
             }
         }

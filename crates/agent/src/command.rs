@@ -140,7 +140,9 @@ pub(crate) fn read_flags(arguments: impl IntoIterator<Item = String>) -> Result<
 
 /// clap names a flag only when it is very like the unknown one; an operator wants the nearest in any case.
 fn name_nearest_flag(mut error: clap::Error) -> clap::Error {
-    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg).cloned() else { return error };
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg).cloned() else {
+        return error;
+    };
     if error.kind() != ErrorKind::UnknownArgument || error.get(ContextKind::SuggestedArg).is_some() {
         return error;
     }

@@ -72,7 +72,9 @@ impl Endpoint {
 
     /// Answers what can be answered at once, which is almost everything; otherwise hands back the work that is left.
     fn begin<B: Body>(&self, request: &Request<B>) -> Result<Bytes, Unanswered> {
-        let Ok(seat) = Arc::clone(&self.0.seats).try_acquire_owned() else { return Err(Refusal::TooBusy.into()) };
+        let Ok(seat) = Arc::clone(&self.0.seats).try_acquire_owned() else {
+            return Err(Refusal::TooBusy.into());
+        };
         let token = request::token(request, &self.0.rules.hosts)?;
         match self.0.sessions.look_up(&TokenDigest::of(token)) {
             Known::Answer(answer) => Ok(answer),

@@ -11,14 +11,20 @@ use runtime::process::{self, StopSignals};
 use runtime::{Clock, Drain, log};
 use tracing::warn;
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where a person at a terminal is spoken to")]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is where a person at a terminal is spoken to"
+)]
 fn main() -> ExitCode {
     let outcome = match command::read(std::env::args()) {
         Ok(Asked::Version) => {
             println!("{}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
-        Ok(Asked::Serve(flags)) => Settings::read(&flags, &ProcessEnvironment).map_err(Into::into).and_then(serve),
+        Ok(Asked::Serve(flags)) => {
+            Settings::read(&flags, &ProcessEnvironment).map_err(Into::into).and_then(serve)
+        }
         Err(error) => error.exit(),
     };
     match outcome {

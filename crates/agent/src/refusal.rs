@@ -50,7 +50,9 @@ impl Refusal {
                 ExchangeError::RefusedCaller { status, .. } => *status,
                 ExchangeError::Unintelligible(_) => 502,
                 ExchangeError::Misconfigured(_) => 500,
-                ExchangeError::NoOwnCredentials(_) | ExchangeError::Unreachable(_) | ExchangeError::TimedOut(_) => 503,
+                ExchangeError::NoOwnCredentials(_)
+                | ExchangeError::Unreachable(_)
+                | ExchangeError::TimedOut(_) => 503,
             },
             Self::TooBusy | Self::TooManyConnections | Self::StillExchanging => 503,
             Self::RequestTooSlow => 408,
@@ -115,15 +117,23 @@ fn exchange_message(error: &ExchangeError) -> String {
             format!("[{request_id}]: ({code}): {message}, fault: {fault}")
         }
         ExchangeError::RefusedCaller { code, request_id, message, .. } => {
-            format!("[{request_id}]: ({code}): {message}, fault: client. AWS refused the agent's own call; {nodes_fault}.")
+            format!(
+                "[{request_id}]: ({code}): {message}, fault: client. AWS refused the agent's own call; {nodes_fault}."
+            )
         }
         ExchangeError::NoOwnCredentials(_) => {
             format!("The agent has no AWS credentials of its own to call EKS Auth with; {nodes_fault}.")
         }
-        ExchangeError::Misconfigured(_) => format!("The agent cannot call EKS Auth with its settings; {nodes_fault}."),
-        ExchangeError::Unreachable(_) => "EKS Auth cannot be reached from this node. Ask again in a second.".to_owned(),
+        ExchangeError::Misconfigured(_) => {
+            format!("The agent cannot call EKS Auth with its settings; {nodes_fault}.")
+        }
+        ExchangeError::Unreachable(_) => {
+            "EKS Auth cannot be reached from this node. Ask again in a second.".to_owned()
+        }
         ExchangeError::TimedOut(_) => "EKS Auth did not answer in time. Ask again in a second.".to_owned(),
-        ExchangeError::Unintelligible(_) => "EKS Auth's answer makes no sense. The agent's log says what is wrong with it.".to_owned(),
+        ExchangeError::Unintelligible(_) => {
+            "EKS Auth's answer makes no sense. The agent's log says what is wrong with it.".to_owned()
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use runtime::{Environment, Limits, go_duration};
 
 use crate::command::ServerFlags;
 pub use bind_hosts::{AWS_IPV4, AWS_IPV6, BindHost};
-pub use mistakes::{Mistake, Mistakes};
 use mistakes::Reader;
+pub use mistakes::{Mistake, Mistakes};
 
 /// Everything the agent needs to know. Defaults are those of AWS's agent wherever it has the setting.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long open requests get when the agent stops.
     pub drain_patience: Duration,
+    /// The region, where the environment names it.
+    pub region: Option<String>,
     /// The node's name in Kubernetes.
     pub node_name: Option<String>,
     /// Whether the instance metadata service may be asked who we are.
@@ -85,6 +87,7 @@ impl Settings {
             limits: crate::endpoint::limits(),
             // Less than the 30 s that the chart's pods have between SIGTERM and SIGKILL.
             drain_patience: Duration::from_secs(25),
+            region: None,
             node_name: None,
             instance_metadata: true,
             transport: TransportSettings::default(),
@@ -111,14 +114,21 @@ impl Settings {
     fn read_addresses(&mut self, flags: &ServerFlags, reader: &mut Reader) {
         reader.set_within("--port", flags.port.as_deref(), &mut self.port, 0..=u16::MAX);
         reader.set_within("--probe-port", flags.probe_port.as_deref(), &mut self.probe_port, 0..=u16::MAX);
-        reader.set_within("--metrics-port", flags.metrics_port.as_deref(), &mut self.metrics_port, 0..=u16::MAX);
+        reader.set_within(
+            "--metrics-port",
+            flags.metrics_port.as_deref(),
+            &mut self.metrics_port,
+            0..=u16::MAX,
+        );
         if let Some(given) = &flags.metrics_address {
             match given.as_str() {
                 "" => self.metrics_address = Ipv4Addr::UNSPECIFIED.into(),
                 "localhost" => self.metrics_address = Ipv4Addr::LOCALHOST.into(),
                 text => match text.parse() {
                     Ok(address) => self.metrics_address = address,
-                    Err(_) => reader.add(Mistake::new("--metrics-address", text, "an IP address or localhost")),
+                    Err(_) => {
+                        reader.add(Mistake::new("--metrics-address", text, "an IP address or localhost"))
+                    }
                 },
             }
         }
@@ -129,14 +139,24 @@ impl Settings {
             }
         }
         let most = &mut self.limits;
-        reader.set_within("--max-connections", flags.max_connections.as_deref(), &mut most.max_connections, 1..=1_000_000);
+        reader.set_within(
+            "--max-connections",
+            flags.max_connections.as_deref(),
+            &mut most.max_connections,
+            1..=1_000_000,
+        );
         reader.set_within(
             "--max-connections-per-peer",
             flags.max_connections_per_peer.as_deref(),
             &mut most.max_connections_per_peer,
             1..=1_000_000,
         );
-        reader.set_within("--max-requests", flags.max_requests.as_deref(), &mut self.max_requests, 1..=1_000_000);
+        reader.set_within(
+            "--max-requests",
+            flags.max_requests.as_deref(),
+            &mut self.max_requests,
+            1..=1_000_000,
+        );
         reader.set_duration("--idle-timeout", flags.idle_timeout.as_deref(), &mut most.idle_timeout);
         reader.set_duration("--drain-timeout", flags.drain_timeout.as_deref(), &mut self.drain_patience);
     }
@@ -147,8 +167,18 @@ impl Settings {
             flags.max_credential_retention_before_renewal.as_deref(),
             &mut self.retention,
         );
-        reader.set_within("--max-cache-size", flags.max_cache_size.as_deref(), &mut self.max_cache_size, 0..=1_000_000);
-        reader.set_within("--max-service-qps", flags.max_service_qps.as_deref(), &mut self.max_service_qps, 1..=10_000);
+        reader.set_within(
+            "--max-cache-size",
+            flags.max_cache_size.as_deref(),
+            &mut self.max_cache_size,
+            0..=1_000_000,
+        );
+        reader.set_within(
+            "--max-service-qps",
+            flags.max_service_qps.as_deref(),
+            &mut self.max_service_qps,
+            1..=10_000,
+        );
         reader.set_duration("--hold-timeout", flags.hold_timeout.as_deref(), &mut self.hold);
         if !flags.token_audience.is_empty() {
             self.audiences.clone_from(&flags.token_audience);
@@ -162,7 +192,11 @@ impl Settings {
                 Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
                     self.endpoint = Some(endpoint.to_owned());
                 }
-                _ => reader.add(Mistake::new("--endpoint", endpoint, "a URL such as https://eks-auth.example:8443")),
+                _ => reader.add(Mistake::new(
+                    "--endpoint",
+                    endpoint,
+                    "a URL such as https://eks-auth.example:8443",
+                )),
             }
         }
         if let Some(word) = flags.rotate_credentials.as_deref() {
@@ -174,12 +208,26 @@ impl Settings {
             }
         }
         let budget = &mut self.budget;
-        reader.set_duration("--upstream-connect-timeout", flags.upstream_connect_timeout.as_deref(), &mut budget.connect);
-        reader.set_duration("--upstream-attempt-timeout", flags.upstream_attempt_timeout.as_deref(), &mut budget.attempt);
+        reader.set_duration(
+            "--upstream-connect-timeout",
+            flags.upstream_connect_timeout.as_deref(),
+            &mut budget.connect,
+        );
+        reader.set_duration(
+            "--upstream-attempt-timeout",
+            flags.upstream_attempt_timeout.as_deref(),
+            &mut budget.attempt,
+        );
         reader.set_duration("--upstream-timeout", flags.upstream_timeout.as_deref(), &mut budget.total);
-        reader.set_within("--upstream-attempts", flags.upstream_attempts.as_deref(), &mut budget.attempts, 1..=10);
+        reader.set_within(
+            "--upstream-attempts",
+            flags.upstream_attempts.as_deref(),
+            &mut budget.attempts,
+            1..=10,
+        );
 
         let first = |names: [&str; 2]| names.into_iter().find_map(|name| environment.get(name));
+        self.region = first(["AWS_REGION", "AWS_DEFAULT_REGION"]);
         self.node_name = environment.get("NODE_NAME");
         let metadata_off = environment.get("AWS_EC2_METADATA_DISABLED");
         self.instance_metadata = !metadata_off.is_some_and(|value| value.eq_ignore_ascii_case("true"));
@@ -203,7 +251,7 @@ impl Settings {
     pub fn upstream(&self) -> UpstreamSettings {
         UpstreamSettings {
             cluster: self.cluster.clone(),
-            region: None,
+            region: self.region.clone(),
             endpoint: self.endpoint.clone(),
             budget: self.budget,
             credentials: if self.rotate_credentials {

@@ -13,7 +13,10 @@ use tokio::sync::OnceCell;
 /// Exchanges tokens for credentials. One real implementation and the scripted one of tests.
 pub trait Upstream: Send + Sync {
     /// Exchanges one token. Ends by itself within the time budget.
-    fn exchange<'a>(&'a self, token: &'a ServiceAccountToken) -> BoxFuture<'a, Result<Exchange, ExchangeError>>;
+    fn exchange<'a>(
+        &'a self,
+        token: &'a ServiceAccountToken,
+    ) -> BoxFuture<'a, Result<Exchange, ExchangeError>>;
 
     /// Gets ready ahead of the first exchange: whatever can be looked up or loaded in advance.
     fn warm_up(&self) -> BoxFuture<'_, ()>;
@@ -39,7 +42,10 @@ impl EksAuthUpstream {
 }
 
 impl Upstream for EksAuthUpstream {
-    fn exchange<'a>(&'a self, token: &'a ServiceAccountToken) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
+    fn exchange<'a>(
+        &'a self,
+        token: &'a ServiceAccountToken,
+    ) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
         Box::pin(async move { self.client().await.exchange(token).await })
     }
 

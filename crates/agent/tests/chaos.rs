@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout};
 const BINARY: &str = env!("CARGO_BIN_EXE_eks-pod-identity-agent");
 
 async fn agent(upstream: &EksAuthServer, arguments: &[&str]) -> AgentProcess {
-    let start = Start { binary: BINARY, upstream: &upstream.url(), arguments, environment: HashMap::new() };
+    let start =
+        Start { binary: BINARY, upstream: Some(&upstream.url()), arguments, environment: HashMap::new() };
     AgentProcess::start(start).await
 }
 
@@ -43,14 +44,42 @@ async fn an_answer_that_makes_no_sense_is_a_502_for_the_pod_and_a_clear_line_for
         ("an empty object", Reply::ok(&json!({})), "makes no sense"),
         ("no credentials", issued_with(|body| body["credentials"] = Value::Null), "makes no sense"),
         ("empty credentials", issued_with(|body| body["credentials"] = json!({})), "makes no sense"),
-        ("an empty key", issued_with(|body| body["credentials"]["accessKeyId"] = "".into()), "the access key id is empty"),
-        ("a key with quotes", issued_with(|body| body["credentials"]["sessionToken"] = "a\"b".into()), "session token"),
-        ("expired credentials", issued_with(|body| body["credentials"]["expiration"] = 1_000_000_000.into()), "end at 2001"),
-        ("nearly expired", issued_with(|body| body["credentials"]["expiration"] = json!(now() + 10.0)), "check the clocks"),
-        ("an ARN that is none", issued_with(|body| body["assumedRoleUser"]["arn"] = "me".into()), "ARN of the assumed role"),
-        ("an ARN without account", issued_with(|body| body["assumedRoleUser"]["arn"] = "arn:aws:sts:::x".into()), "12 digits"),
+        (
+            "an empty key",
+            issued_with(|body| body["credentials"]["accessKeyId"] = "".into()),
+            "the access key id is empty",
+        ),
+        (
+            "a key with quotes",
+            issued_with(|body| body["credentials"]["sessionToken"] = "a\"b".into()),
+            "session token",
+        ),
+        (
+            "expired credentials",
+            issued_with(|body| body["credentials"]["expiration"] = 1_000_000_000.into()),
+            "end at 2001",
+        ),
+        (
+            "nearly expired",
+            issued_with(|body| body["credentials"]["expiration"] = json!(now() + 10.0)),
+            "check the clocks",
+        ),
+        (
+            "an ARN that is none",
+            issued_with(|body| body["assumedRoleUser"]["arn"] = "me".into()),
+            "ARN of the assumed role",
+        ),
+        (
+            "an ARN without account",
+            issued_with(|body| body["assumedRoleUser"]["arn"] = "arn:aws:sts:::x".into()),
+            "12 digits",
+        ),
         ("an error nobody knows", Reply::Raw(500, String::new(), "oops".into()), "status 500"),
-        ("a redirect", Reply::Raw(302, "Location: http://127.0.0.1:1/\r\n".into(), String::new()), "status 302"),
+        (
+            "a redirect",
+            Reply::Raw(302, "Location: http://127.0.0.1:1/\r\n".into(), String::new()),
+            "status 302",
+        ),
     ];
     for (name, reply, wanted) in cases {
         let upstream = EksAuthServer::start([], reply).await;
@@ -74,11 +103,15 @@ async fn an_upstream_that_breaks_off_or_stalls_is_a_503_inside_the_time_budget()
     for (name, reply) in [
         ("closes without an answer", Reply::Bytes(Vec::new())),
         ("breaks off in the head", Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec())),
-        ("breaks off in the body", Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"subject\"".to_vec())),
+        (
+            "breaks off in the body",
+            Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"subject\"".to_vec()),
+        ),
         ("stalls", Reply::Silence),
     ] {
         let upstream = EksAuthServer::start([], reply).await;
-        let agent = agent(&upstream, &["--upstream-attempt-timeout", "300ms", "--upstream-timeout", "1s"]).await;
+        let agent =
+            agent(&upstream, &["--upstream-attempt-timeout", "300ms", "--upstream-timeout", "1s"]).await;
         let began = Instant::now();
         let answer = agent.ask(&token("web-0")).await;
         assert!([502, 503].contains(&answer.status), "{name}: {answer:?}");
@@ -90,7 +123,10 @@ async fn an_upstream_that_breaks_off_or_stalls_is_a_503_inside_the_time_budget()
 
 #[tokio::test]
 async fn errors_that_may_pass_are_tried_again_inside_one_exchange() {
-    let failures = [Reply::error(503, "ServiceUnavailableException", "busy"), Reply::error(429, "ThrottlingException", "slow")];
+    let failures = [
+        Reply::error(503, "ServiceUnavailableException", "busy"),
+        Reply::error(429, "ThrottlingException", "slow"),
+    ];
     let upstream = EksAuthServer::start(failures, Reply::Issue(Duration::ZERO)).await;
     let agent = agent(&upstream, &[]).await;
     assert_eq!(agent.ask(&token("web-0")).await.status, 200);
@@ -201,5 +237,8 @@ async fn wrong_settings_end_the_start_with_one_message_and_a_taken_port_says_who
     let output = tokio::process::Command::new(BINARY).args(arguments).env_clear().output().await.unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
-    assert!(message.contains(&format!("cannot listen on 127.0.0.1:{port}: another process listens there")), "{message}");
+    assert!(
+        message.contains(&format!("cannot listen on 127.0.0.1:{port}: another process listens there")),
+        "{message}"
+    );
 }

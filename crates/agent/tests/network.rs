@@ -20,7 +20,12 @@ fn token(pod: &str) -> String {
 }
 
 async fn agent_with_defaults(upstream: &EksAuthServer) -> AgentProcess {
-    let start = Start { binary: BINARY, upstream: &upstream.url(), arguments: &[], environment: HashMap::new() };
+    let start = Start {
+        binary: BINARY,
+        upstream: Some(&upstream.url()),
+        arguments: &[],
+        environment: HashMap::new(),
+    };
     AgentProcess::start_on_node(start).await
 }
 
@@ -60,6 +65,9 @@ fn an_address_that_is_asked_for_and_missing_ends_the_start_and_is_named() {
         let output = tokio::process::Command::new(BINARY).args(arguments).env_clear().output().await.unwrap();
         let message = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success());
-        assert!(message.contains("cannot listen on [fd00:ec2::23]:80: no interface of this machine has"), "{message}");
+        assert!(
+            message.contains("cannot listen on [fd00:ec2::23]:80: no interface of this machine has"),
+            "{message}"
+        );
     });
 }

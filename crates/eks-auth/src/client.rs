@@ -7,10 +7,14 @@ mod error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use aws_config::imds::region::ImdsRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::region::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials as SdkCredentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_eksauth::config::retry::RetryConfig;
 use aws_sdk_eksauth::config::timeout::TimeoutConfig;
 use aws_smithy_async::time::SharedTimeSource;
@@ -76,7 +80,7 @@ pub struct NodeDetails {
 pub struct UpstreamSettings {
     /// The cluster whose pods are served.
     pub cluster: ClusterName,
-    /// The region; `None` asks the environment, the shared files, and the instance metadata service.
+    /// The region; `None` asks the shared files and the instance metadata service.
     pub region: Option<String>,
     /// An endpoint that wins over every other source, FIPS included (`--endpoint`).
     pub endpoint: Option<String>,
@@ -197,18 +201,29 @@ fn provider_config(settings: &UpstreamSettings, transport: &Transport) -> Provid
         .with_http_client(transport.http_client())
 }
 
-async fn sdk_config(settings: &UpstreamSettings, transport: &Transport, clock: SharedTimeSource) -> SdkConfig {
+async fn sdk_config(
+    settings: &UpstreamSettings,
+    transport: &Transport,
+    clock: SharedTimeSource,
+) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(transport.http_client())
         .time_source(clock.clone());
-    if let Some(region) = &settings.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
+    let config = provider_config(settings, transport);
+    // Not the SDK's own chain: it takes a variable that is set to nothing for the region's name.
+    let region = RegionProviderChain::first_try(settings.region.clone().map(Region::new))
+        .or_else(ProfileFileRegionProvider::builder().configure(&config).build())
+        .or_else(ImdsRegionProvider::builder().configure(&config).build());
+    loader = loader.region(region);
     loader = match &settings.credentials {
         OwnCredentials::DefaultChain => loader,
-        OwnCredentials::RotatingSharedFile => loader.credentials_provider(SharedCredentialsProvider::new(
-            credentials::RotatingSharedFile::new(clock, provider_config(settings, transport)),
-        )),
+        OwnCredentials::RotatingSharedFile => {
+            loader.credentials_provider(SharedCredentialsProvider::new(credentials::RotatingSharedFile::new(
+                clock,
+                provider_config(settings, transport),
+                EnvConfigFiles::default(),
+            )))
+        }
         OwnCredentials::Fixed { access_key_id, secret_access_key } => loader.credentials_provider(
             SdkCredentials::new(access_key_id, secret_access_key.expose_str(), None, None, "settings"),
         ),

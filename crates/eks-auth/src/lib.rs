@@ -16,8 +16,8 @@ pub use client::{EksAuth, ExchangeError, NodeDetails, OwnCredentials, TimeBudget
 pub use exchange::Exchange;
 pub use refusal::{ErrorCode, Refusal};
 pub use service::{
-    AssociationLookupError, Associations, AssumeRole, AssumeRoleError, RoleAssumer, RoleSession, Service, SessionDuration,
-    TokenRefused, TokenVerifier,
+    AssociationLookupError, Associations, AssumeRole, AssumeRoleError, RoleAssumer, RoleSession, Service,
+    SessionDuration, TokenRefused, TokenVerifier,
 };
 pub use signing_keys::{Issuer, SignatureError, SigningKeys, SigningKeysError};
 pub use sts::Sts;

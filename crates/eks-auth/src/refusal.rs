@@ -119,8 +119,12 @@ mod tests {
     #[test]
     fn only_refusals_of_the_token_or_the_role_are_for_good() {
         let for_good: Vec<_> = ErrorCode::ALL.into_iter().filter(|code| code.is_irrecoverable()).collect();
-        let wanted =
-            [ErrorCode::AccessDenied, ErrorCode::ExpiredToken, ErrorCode::InvalidToken, ErrorCode::ResourceNotFound];
+        let wanted = [
+            ErrorCode::AccessDenied,
+            ErrorCode::ExpiredToken,
+            ErrorCode::InvalidToken,
+            ErrorCode::ResourceNotFound,
+        ];
         assert_eq!(for_good, wanted);
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use identity::{
-    Association, AssumedRoleUser, Cluster, Credentials, PodIdentity, RoleArn, ServiceAccountToken, SessionName,
-    SessionTags,
+    Association, AssumedRoleUser, Cluster, Credentials, PodIdentity, RoleArn, ServiceAccountToken,
+    SessionName, SessionTags,
 };
 use thiserror::Error;
 use tracing::{info, warn};
@@ -182,7 +182,10 @@ impl Service {
         let PodIdentity { namespace, service_account, .. } = pod;
         let found = self.associations.find(namespace, &service_account.name).await.map_err(|error| {
             warn!(error = &error as &dyn std::error::Error, "associations cannot be read");
-            Refusal::new(ErrorCode::ServiceUnavailable, "Associations cannot be read at the moment, try again.")
+            Refusal::new(
+                ErrorCode::ServiceUnavailable,
+                "Associations cannot be read at the moment, try again.",
+            )
         })?;
         found.ok_or_else(|| {
             let text = format!(
@@ -197,8 +200,9 @@ impl Service {
     /// One hop, or two when the association has a target role; the pod gets the credentials of the last.
     async fn assume(&self, association: &Association, pod: &PodIdentity) -> Result<RoleSession, Refusal> {
         let unique = Uuid::new_v4().to_string();
-        let session_name = SessionName::new(&self.cluster.name, &pod.pod.name, &unique)
-            .map_err(|error| Refusal::new(ErrorCode::InvalidToken, format!("The pod's name is not usable: {error}")))?;
+        let session_name = SessionName::new(&self.cluster.name, &pod.pod.name, &unique).map_err(|error| {
+            Refusal::new(ErrorCode::InvalidToken, format!("The pod's name is not usable: {error}"))
+        })?;
         let tags = (!association.disable_session_tags).then(|| SessionTags::of(&self.cluster, pod));
         let chained = association.target_role_arn.is_some();
         let first = AssumeRole {
@@ -232,9 +236,10 @@ impl Service {
                 ),
                 AssumeRoleError::Invalid(text) => Refusal::new(ErrorCode::InvalidParameter, text),
                 AssumeRoleError::Throttled(text) => Refusal::new(ErrorCode::Throttling, text),
-                AssumeRoleError::Unavailable(_) => {
-                    Refusal::new(ErrorCode::ServiceUnavailable, "STS does not answer at the moment, try again.")
-                }
+                AssumeRoleError::Unavailable(_) => Refusal::new(
+                    ErrorCode::ServiceUnavailable,
+                    "STS does not answer at the moment, try again.",
+                ),
             }
         })?;
         info!(

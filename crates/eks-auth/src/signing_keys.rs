@@ -59,18 +59,22 @@ impl SigningKeys {
     /// # Errors
     /// See [`SignatureError`]; the difference matters: a wrong signature is a forgery, an unknown key may be a new one.
     pub fn verify(&self, token: &ServiceAccountToken) -> Result<(), SignatureError> {
-        let (signed, signature) = token.secret().expose_str().rsplit_once('.').ok_or(SignatureError::Wrong)?;
+        let (signed, signature) =
+            token.secret().expose_str().rsplit_once('.').ok_or(SignatureError::Wrong)?;
         let signature = signature.trim_end_matches('=');
         let algorithm: Result<Algorithm, _> = token.algorithm().parse();
         let mut known = false;
-        for key in self.0.iter().filter(|key| token.key_id().is_none() || key.id.as_deref() == token.key_id()) {
+        for key in self.0.iter().filter(|key| token.key_id().is_none() || key.id.as_deref() == token.key_id())
+        {
             known = true;
             // The key decides which algorithms count: what the token's header asks for is only a choice among those.
             let Ok(algorithm) = algorithm else { continue };
             if !key.algorithms.contains(&algorithm) {
                 continue;
             }
-            if jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &key.key, algorithm).unwrap_or(false) {
+            if jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &key.key, algorithm)
+                .unwrap_or(false)
+            {
                 return Ok(());
             }
         }
@@ -81,7 +85,12 @@ impl SigningKeys {
 impl SigningKey {
     fn from_jwk(jwk: &Jwk) -> Option<Self> {
         use Algorithm::{ES256, ES384, PS256, PS384, PS512, RS256, RS384, RS512};
-        if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != jsonwebtoken::jwk::PublicKeyUse::Signature) {
+        if jwk
+            .common
+            .public_key_use
+            .as_ref()
+            .is_some_and(|usage| *usage != jsonwebtoken::jwk::PublicKeyUse::Signature)
+        {
             return None;
         }
         let algorithms: &[Algorithm] = match &jwk.algorithm {
@@ -116,11 +125,17 @@ impl TokenVerifier for Issuer {
         Box::pin(async move {
             let claims = token.claims();
             if claims.issuer.as_deref() != Some(self.url.as_str()) {
-                let text = format!("The token is of another issuer: this cluster's tokens are issued by {}.", self.url);
+                let text = format!(
+                    "The token is of another issuer: this cluster's tokens are issued by {}.",
+                    self.url
+                );
                 return Err(TokenRefused::Invalid(text));
             }
             self.keys.verify(token).map_err(|error| {
-                TokenRefused::Invalid(format!("The token was not signed by this cluster's issuer {}: {error}.", self.url))
+                TokenRefused::Invalid(format!(
+                    "The token was not signed by this cluster's issuer {}: {error}.",
+                    self.url
+                ))
             })?;
             claims.check(now, &self.audiences).map_err(|error| match error {
                 TokenError::Expired { at, now } => TokenRefused::Expired(format!(

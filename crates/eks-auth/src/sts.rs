@@ -71,7 +71,8 @@ impl Sts {
             .send()
             .await
             .map_err(|error| refused(&error))?;
-        read(output).ok_or_else(|| AssumeRoleError::Unavailable("STS's answer lacks credentials or role".to_owned()))
+        read(output)
+            .ok_or_else(|| AssumeRoleError::Unavailable("STS's answer lacks credentials or role".to_owned()))
     }
 }
 
@@ -89,10 +90,12 @@ fn refused(error: &SdkError<StsError>) -> AssumeRoleError {
     let text = error.message().map_or_else(|| DisplayErrorContext(error).to_string(), str::to_owned);
     match error.code() {
         Some("AccessDenied" | "AccessDeniedException") => AssumeRoleError::Denied(text),
-        Some("Throttling" | "ThrottlingException" | "RequestLimitExceeded") => AssumeRoleError::Throttled(text),
-        Some("ValidationError" | "MalformedPolicyDocument" | "PackedPolicyTooLarge" | "InvalidParameterValue") => {
-            AssumeRoleError::Invalid(text)
+        Some("Throttling" | "ThrottlingException" | "RequestLimitExceeded") => {
+            AssumeRoleError::Throttled(text)
         }
+        Some(
+            "ValidationError" | "MalformedPolicyDocument" | "PackedPolicyTooLarge" | "InvalidParameterValue",
+        ) => AssumeRoleError::Invalid(text),
         _ => AssumeRoleError::Unavailable(text),
     }
 }

@@ -62,7 +62,8 @@ impl TransportSettings {
     /// # Errors
     /// When the proxy's address is no URL.
     pub fn with_proxy(mut self, proxy: &str, exceptions: Option<&str>) -> Result<Self, TransportError> {
-        let rules = exceptions.map_or(LOCAL_ADDRESSES.to_owned(), |rules| format!("{rules},{LOCAL_ADDRESSES}"));
+        let rules =
+            exceptions.map_or(LOCAL_ADDRESSES.to_owned(), |rules| format!("{rules},{LOCAL_ADDRESSES}"));
         self.proxy = Some(ProxyConfig::https(proxy).map_err(|_| TransportError::Proxy)?.no_proxy(rules));
         Ok(self)
     }
@@ -111,8 +112,13 @@ mod tests {
 
     #[test]
     fn a_proxy_that_is_no_url_is_refused_without_repeating_it() {
-        let error = TransportSettings::default().with_proxy("http://user:hunter2@ not a host", None).unwrap_err();
+        let error =
+            TransportSettings::default().with_proxy("http://user:hunter2@ not a host", None).unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
-        assert!(TransportSettings::default().with_proxy("http://127.0.0.1:3128", Some("internal.example")).is_ok());
+        assert!(
+            TransportSettings::default()
+                .with_proxy("http://127.0.0.1:3128", Some("internal.example"))
+                .is_ok()
+        );
     }
 }

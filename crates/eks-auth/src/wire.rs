@@ -97,10 +97,7 @@ impl<'a> From<&'a Exchange> for AssumeRoleResponse<'a> {
         Self {
             subject: Subject { namespace, service_account },
             audience,
-            pod_identity_association: PodIdentityAssociation {
-                association_arn,
-                association_id,
-            },
+            pod_identity_association: PodIdentityAssociation { association_arn, association_id },
             assumed_role_user: AssumedRoleUser {
                 arn: exchange.assumed_role_user.arn.as_str(),
                 assume_role_id: &exchange.assumed_role_user.assume_role_id,

@@ -7,10 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use identity::to_epoch_seconds;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
+use crate::authority::Authority;
 use crate::script;
 
 /// What one call gets.
@@ -42,6 +44,7 @@ impl Reply {
 /// The server. It stops when dropped.
 pub struct EksAuthServer {
     address: SocketAddr,
+    is_tls: bool,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
@@ -55,6 +58,20 @@ struct Shared {
 impl EksAuthServer {
     /// Answers `replies` in order, then `otherwise` for ever.
     pub async fn start(replies: impl IntoIterator<Item = Reply>, otherwise: Reply) -> Self {
+        Self::start_with(replies, otherwise, None).await
+    }
+
+    /// The same behind TLS, with a certificate of `authority` for 127.0.0.1.
+    pub async fn start_tls(authority: &Authority, otherwise: Reply) -> Self {
+        Self::start_with([], otherwise, Some(authority.acceptor())).await
+    }
+
+    async fn start_with(
+        replies: impl IntoIterator<Item = Reply>,
+        otherwise: Reply,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
+        let is_tls = tls.is_some();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -68,15 +85,25 @@ impl EksAuthServer {
             let mut conversations = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                conversations.spawn(converse(stream, Arc::clone(&of_task)));
+                let (shared, tls) = (Arc::clone(&of_task), tls.clone());
+                conversations.spawn(async move {
+                    match tls {
+                        None => converse(stream, shared).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                converse(stream, shared).await;
+                            }
+                        }
+                    }
+                });
             }
         });
-        Self { address, shared, task }
+        Self { address, is_tls, shared, task }
     }
 
     /// What the agent is given as `--endpoint`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.address)
     }
 
     /// From now on replies so.
@@ -102,7 +129,7 @@ impl Drop for EksAuthServer {
     }
 }
 
-async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
+async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
     while let Some(request) = read_request(&mut stream).await {
         let number = {
             let mut requests = shared.requests.lock().unwrap();
@@ -157,14 +184,15 @@ pub fn issued(number: usize) -> serde_json::Value {
     })
 }
 
-async fn read_request(stream: &mut TcpStream) -> Option<String> {
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut read = Vec::new();
     loop {
         if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&read[..end]).to_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| {
-                length.parse().unwrap()
-            });
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .map_or(0, |length| length.parse().unwrap());
             if read.len() >= end + 4 + length {
                 return Some(String::from_utf8_lossy(&read).into_owned());
             }

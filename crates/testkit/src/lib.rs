@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "test support fails by panicking")]
 
+pub mod authority;
 pub mod canary;
 pub mod eks_auth_server;
+pub mod neighbours;
 pub mod network;
 pub mod process;
 pub mod script;

@@ -40,8 +40,8 @@ struct Log {
 pub struct Start<'a> {
     /// The path of its binary.
     pub binary: &'a str,
-    /// The endpoint it calls.
-    pub upstream: &'a str,
+    /// The endpoint it is told to call; `None` leaves that to the environment.
+    pub upstream: Option<&'a str>,
     /// Further arguments.
     pub arguments: &'a [&'a str],
     /// Further variables; what is not here is unset but for the AWS key pair and region.
@@ -53,7 +53,8 @@ impl AgentProcess {
     pub async fn start(start: Start<'_>) -> Self {
         let [endpoint, probes, metrics] = free_ports();
         let port = |address: SocketAddr| address.port().to_string();
-        let ports = ["--port", &port(endpoint), "--probe-port", &port(probes), "--metrics-port", &port(metrics)];
+        let ports =
+            ["--port", &port(endpoint), "--probe-port", &port(probes), "--metrics-port", &port(metrics)];
         let loopback = ["--bind-hosts", "127.0.0.1", "--metrics-address", "127.0.0.1"];
         let arguments = [&ports[..], &loopback, start.arguments].concat();
         Self::start_at(Start { arguments: &arguments, ..start }, [endpoint, probes, metrics]).await
@@ -62,12 +63,17 @@ impl AgentProcess {
     /// Starts the agent where its defaults put it, as on a node. Only for a network namespace of one's own.
     pub async fn start_on_node(start: Start<'_>) -> Self {
         let at = |ip: [u8; 4], port| SocketAddr::from((ip, port));
-        Self::start_at(start, [at([169, 254, 170, 23], 80), at([127, 0, 0, 1], 2703), at([127, 0, 0, 1], 2705)]).await
+        Self::start_at(
+            start,
+            [at([169, 254, 170, 23], 80), at([127, 0, 0, 1], 2703), at([127, 0, 0, 1], 2705)],
+        )
+        .await
     }
 
     async fn start_at(start: Start<'_>, [endpoint, probes, metrics]: [SocketAddr; 3]) -> Self {
         let mut child = Command::new(start.binary)
-            .args(["server", "--cluster-name", "dev", "--endpoint", start.upstream])
+            .args(["server", "--cluster-name", "dev"])
+            .args(start.upstream.into_iter().flat_map(|upstream| ["--endpoint", upstream]))
             .args(start.arguments)
             .env_clear()
             .env("AWS_REGION", "us-west-2")
@@ -75,6 +81,7 @@ impl AgentProcess {
             .env("AWS_SECRET_ACCESS_KEY", format!("{}own", canary::MARKER))
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .envs(&start.environment)
+            .env("RUST_BACKTRACE", "0")
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -156,7 +163,8 @@ impl AgentProcess {
 
     /// Waits until it has ended, and gives its status and whole log.
     pub async fn ended(mut self) -> (ExitStatus, String) {
-        let status = tokio::time::timeout(SOON, self.child.wait()).await.expect("the agent does not end").unwrap();
+        let status =
+            tokio::time::timeout(SOON, self.child.wait()).await.expect("the agent does not end").unwrap();
         (&mut self.reader).await.unwrap();
         (status, self.log())
     }

@@ -45,8 +45,11 @@ impl Step {
 
     /// An error of EKS Auth's at once.
     pub fn refuse(code: ErrorCode) -> Self {
-        let error =
-            ExchangeError::Refused { code, request_id: "request-1".to_owned(), message: "as the script says".to_owned() };
+        let error = ExchangeError::Refused {
+            code,
+            request_id: "request-1".to_owned(),
+            message: "as the script says".to_owned(),
+        };
         Self::Fail { after: Duration::ZERO, error }
     }
 
@@ -128,7 +131,8 @@ pub fn exchange(number: usize, expiration: SystemTime) -> Exchange {
         service_account: "web".to_owned(),
         audience: identity::AUDIENCE.to_owned(),
         association_id: "a-8mvwvh57cu74mgcst".to_owned(),
-        association_arn: "arn:aws:eks:us-west-2:111122223333:podidentityassociation/dev/a-8mvwvh57cu74mgcst".to_owned(),
+        association_arn: "arn:aws:eks:us-west-2:111122223333:podidentityassociation/dev/a-8mvwvh57cu74mgcst"
+            .to_owned(),
         assumed_role_user: AssumedRoleUser {
             arn: "arn:aws:sts::111122223333:assumed-role/web/eks-dev-web-0".parse().unwrap(),
             assume_role_id: "AROAEXAMPLE:eks-dev-web-0".to_owned(),

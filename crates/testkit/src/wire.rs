@@ -19,9 +19,10 @@ pub struct Answer {
 impl Answer {
     /// A header's value, by lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().filter_map(|line| line.split_once(": ")).find_map(|(found, value)| {
-            found.eq_ignore_ascii_case(name).then_some(value)
-        })
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find_map(|(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
     }
 
     /// The body as JSON.
@@ -55,8 +56,10 @@ impl Connection {
             if let Some(end) = self.read.windows(4).position(|window| window == b"\r\n\r\n") {
                 let head = String::from_utf8_lossy(&self.read[..end]).into_owned();
                 let mut answer = Answer { status: 0, head, body: String::new() };
-                answer.status = answer.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-                let length = answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+                answer.status =
+                    answer.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+                let length =
+                    answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
                 let whole = end + 4 + length;
                 if self.read.len() >= whole || closed {
                     let rest = self.read.split_off(whole.min(self.read.len()));
@@ -96,5 +99,7 @@ pub async fn ask_for_credentials(address: SocketAddr, token: &str) -> Answer {
 
 /// The request of an SDK.
 pub fn credentials_request(address: SocketAddr, token: &str) -> String {
-    format!("GET /v1/credentials HTTP/1.1\r\nHost: {address}\r\nAuthorization: {token}\r\nAccept: application/json\r\n\r\n")
+    format!(
+        "GET /v1/credentials HTTP/1.1\r\nHost: {address}\r\nAuthorization: {token}\r\nAccept: application/json\r\n\r\n"
+    )
 }

@@ -34,13 +34,15 @@ impl OurHosts {
     }
 
     fn names_one(&self, host: &str) -> bool {
-        let is_ours = |text: &str| text.parse().is_ok_and(|address: IpAddr| self.addresses.contains(&address));
+        let is_ours =
+            |text: &str| text.parse().is_ok_and(|address: IpAddr| self.addresses.contains(&address));
         let is_port = |text: &str| text.parse::<u16>().is_ok();
         if let Some((address, rest)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             return is_ours(address) && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
         }
         // Without brackets, "fd00:ec2::23:80" may be an address or an address with a port: whichever is ours.
-        is_ours(host) || host.rsplit_once(':').is_some_and(|(address, port)| is_ours(address) && is_port(port))
+        is_ours(host)
+            || host.rsplit_once(':').is_some_and(|(address, port)| is_ours(address) && is_port(port))
     }
 }
 
@@ -52,8 +54,17 @@ mod tests {
     fn our_addresses_are_known_however_sdks_spell_them() {
         let hosts = OurHosts::new(["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()]);
         for ours in [
-            "169.254.170.23", "169.254.170.23:80", "169.254.170.23:8080", "[fd00:ec2::23]", "[fd00:ec2::23]:80",
-            "[FD00:EC2::23]", "[fd00:ec2:0:0::23]:1", "fd00:ec2::23", "fd00:ec2::23:80", "127.0.0.1:17023", "[::1]:9",
+            "169.254.170.23",
+            "169.254.170.23:80",
+            "169.254.170.23:8080",
+            "[fd00:ec2::23]",
+            "[fd00:ec2::23]:80",
+            "[FD00:EC2::23]",
+            "[fd00:ec2:0:0::23]:1",
+            "fd00:ec2::23",
+            "fd00:ec2::23:80",
+            "127.0.0.1:17023",
+            "[::1]:9",
             "::1",
         ] {
             assert!(hosts.include(ours.as_bytes()), "{ours}");
@@ -64,9 +75,24 @@ mod tests {
     fn everything_else_is_somebody_elses() {
         let hosts = OurHosts::new([]);
         for foreign in [
-            "", "localhost", "127.0.0.1", "169.254.169.254", "169.254.170.23.evil.example", "evil.example", "169.254.170.2",
-            "169.254.170.23:", "169.254.170.23:http", "169.254.170.23:99999", "[fd00:ec2::23", "fd00:ec2::23]",
-            "[fd00:ec2::23]x", "[fd00:ec2::23]:x", "0xa9.254.170.23", "169.254.170.23 ", "169.254.170.023", "fd00:ec2::24",
+            "",
+            "localhost",
+            "127.0.0.1",
+            "169.254.169.254",
+            "169.254.170.23.evil.example",
+            "evil.example",
+            "169.254.170.2",
+            "169.254.170.23:",
+            "169.254.170.23:http",
+            "169.254.170.23:99999",
+            "[fd00:ec2::23",
+            "fd00:ec2::23]",
+            "[fd00:ec2::23]x",
+            "[fd00:ec2::23]:x",
+            "0xa9.254.170.23",
+            "169.254.170.23 ",
+            "169.254.170.023",
+            "fd00:ec2::24",
         ] {
             assert!(!hosts.include(foreign.as_bytes()), "{foreign}");
         }

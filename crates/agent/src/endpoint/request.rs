@@ -18,9 +18,12 @@ pub(super) fn token<'a, B: Body>(request: &'a Request<B>, hosts: &OurHosts) -> R
         return Err(Refusal::MethodNotAllowed);
     }
     if request.uri().authority().is_some() {
-        return Err(Refusal::OddRequest("its target is a whole URL, as for a proxy; keep proxies out with NO_PROXY"));
+        return Err(Refusal::OddRequest(
+            "its target is a whole URL, as for a proxy; keep proxies out with NO_PROXY",
+        ));
     }
-    let host = only(headers, header::HOST).map_err(|_| Refusal::OddRequest("it has more than one Host header"))?;
+    let host =
+        only(headers, header::HOST).map_err(|_| Refusal::OddRequest("it has more than one Host header"))?;
     let host = host.map(HeaderValue::as_bytes).unwrap_or_default();
     if !hosts.include(host) {
         return Err(Refusal::HostNotOurs { host: printable(host) });

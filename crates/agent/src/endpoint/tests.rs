@@ -13,7 +13,10 @@ use crate::upstream::Upstream;
 struct Scripted(Script, Clock);
 
 impl Upstream for Scripted {
-    fn exchange<'a>(&'a self, token: &'a ServiceAccountToken) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
+    fn exchange<'a>(
+        &'a self,
+        token: &'a ServiceAccountToken,
+    ) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
         Box::pin(self.0.play(token, || self.1.now()))
     }
 
@@ -56,7 +59,10 @@ impl Room {
     }
 
     /// The endpoint's answer, as it would go on the wire.
-    async fn answer(&self, request: Request<Empty<Bytes>>) -> (u16, Response<Full<Bytes>>, serde_json::Value) {
+    async fn answer(
+        &self,
+        request: Request<Empty<Bytes>>,
+    ) -> (u16, Response<Full<Bytes>>, serde_json::Value) {
         let arrival = Arrival { peer: ([10, 0, 0, 1], 1).into(), at: Instant::now() };
         let outcome = match self.endpoint.begin(&request) {
             Ok(answer) => Ok(answer),
@@ -87,7 +93,10 @@ fn request(token: &str) -> Request<Empty<Bytes>> {
 async fn the_answer_is_what_every_sdk_can_read() {
     let room = Room::new([]);
     let (status, response, body) = room.ask(&room.token().raw()).await;
-    assert_eq!((status, response.headers()[header::CONTENT_TYPE].to_str().unwrap()), (200, "application/json"));
+    assert_eq!(
+        (status, response.headers()[header::CONTENT_TYPE].to_str().unwrap()),
+        (200, "application/json")
+    );
     let members: Vec<&String> = body.as_object().unwrap().keys().collect();
     assert_eq!(members, ["AccessKeyId", "AccountId", "Expiration", "SecretAccessKey", "Token"]);
     assert!(members.iter().all(|name| !body[name.as_str()].as_str().unwrap().is_empty()));
@@ -101,7 +110,10 @@ async fn the_answer_is_what_every_sdk_can_read() {
 async fn refusals_carry_code_and_message_in_both_spellings_and_never_a_secret() {
     let room = Room::new([Step::refuse(ErrorCode::AccessDenied)]);
     let (status, response, body) = room.ask(&room.token().raw()).await;
-    assert_eq!((status, response.headers()[header::CONTENT_TYPE].to_str().unwrap()), (400, "application/json"));
+    assert_eq!(
+        (status, response.headers()[header::CONTENT_TYPE].to_str().unwrap()),
+        (400, "application/json")
+    );
     for (one, other) in [("code", "Code"), ("message", "Message")] {
         assert_eq!(body[one], body[other]);
     }
@@ -121,7 +133,11 @@ async fn a_token_that_cannot_be_a_pods_is_refused_here_and_told_what_to_do() {
         ("", "TokenEmpty", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
         ("junk", "TokenMalformed", "send the projected token file as it is"),
         (&format!("Bearer {}", good.raw()), "TokenHasBearerPrefix", "remove the \"Bearer \" prefix"),
-        (&late, "TokenExpired", "expired at 2026-11-22T04:10:32Z and it is now 2026-11-22T04:10:32Z: read the token file"),
+        (
+            &late,
+            "TokenExpired",
+            "expired at 2026-11-22T04:10:32Z and it is now 2026-11-22T04:10:32Z: read the token file",
+        ),
         (&soon, "TokenNotYetValid", "not valid before 2026-11-22T04:11:33Z"),
         (&other, "TokenForAnotherAudience", "pods.eks.amazonaws.com"),
     ] {
@@ -218,7 +234,9 @@ async fn requests_of_another_shape_are_refused_before_anything_is_done_for_them(
     two_hosts.headers_mut().append(header::HOST, "evil.example".parse().unwrap());
     assert_eq!(room.answer(two_hosts).await.0, 400);
     let mut binary = request(&token);
-    binary.headers_mut().insert(header::AUTHORIZATION, header::HeaderValue::from_bytes(b"\xff\xfe.a.b").unwrap());
+    binary
+        .headers_mut()
+        .insert(header::AUTHORIZATION, header::HeaderValue::from_bytes(b"\xff\xfe.a.b").unwrap());
     assert_eq!(room.answer(binary).await.2["code"], "TokenMalformed");
     let mut query = request(&token);
     *query.uri_mut() = "/v1/credentials?anything=goes".parse().unwrap();

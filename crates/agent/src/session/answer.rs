@@ -32,12 +32,15 @@ pub(super) fn of(exchange: &Exchange) -> Bytes {
         expiration: &to_rfc3339(credentials.expiration),
     };
     // Room for everything from the start: a vector that grows leaves unwiped copies behind.
-    let length = [answer.access_key_id, answer.secret_access_key, answer.token].map(str::len).iter().sum::<usize>() + 160;
+    let length =
+        [answer.access_key_id, answer.secret_access_key, answer.token].map(str::len).iter().sum::<usize>()
+            + 160;
     let mut json = Zeroizing::new(Vec::with_capacity(length));
     serde_json::to_writer(&mut *json, &answer).expect("strings can be written to a vector");
     if json.len() > LONGEST_FOR_ALL_SDKS {
         warn!(
-            length = json.len(), association_id = exchange.association_id,
+            length = json.len(),
+            association_id = exchange.association_id,
             "the answer is longer than 10,000 bytes, which SDKs on the AWS CRT refuse: shorten the session policy or tags"
         );
     }

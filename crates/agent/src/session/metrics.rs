@@ -25,7 +25,10 @@ impl SessionMetrics {
             &["state"],
         )?;
         let errors = IntCounterVec::new(
-            Opts::new("pod_identity_cache_errors", "Renewals that failed: NonRecoverable ones end the session"),
+            Opts::new(
+                "pod_identity_cache_errors",
+                "Renewals that failed: NonRecoverable ones end the session",
+            ),
             &["type", "code"],
         )?;
         registry.register(Box::new(state.clone()))?;

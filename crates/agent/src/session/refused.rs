@@ -61,9 +61,9 @@ fn memory_of(error: &ExchangeError, chance: u32) -> Duration {
             ErrorCode::InternalServer | ErrorCode::ServiceUnavailable => (100, 100),
         },
         ExchangeError::RefusedCaller { .. } => (3_000, 2_000),
-        ExchangeError::NoOwnCredentials(_) | ExchangeError::Misconfigured(_) | ExchangeError::Unintelligible(_) => {
-            (1_000, 1_000)
-        }
+        ExchangeError::NoOwnCredentials(_)
+        | ExchangeError::Misconfigured(_)
+        | ExchangeError::Unintelligible(_) => (1_000, 1_000),
         ExchangeError::Unreachable(_) | ExchangeError::TimedOut(_) => (100, 100),
     };
     Duration::from_millis(least + u64::from(chance) * spread / u64::from(u32::MAX))

@@ -18,7 +18,10 @@ struct Scripted {
 }
 
 impl Upstream for Scripted {
-    fn exchange<'a>(&'a self, token: &'a ServiceAccountToken) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
+    fn exchange<'a>(
+        &'a self,
+        token: &'a ServiceAccountToken,
+    ) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
         Box::pin(self.script.play(token, || self.clock.now()))
     }
 
@@ -36,7 +39,8 @@ struct Room {
     drain: Drain,
 }
 
-const POLICY: Policy = Policy { retention: Duration::from_secs(3 * 3_600), max_sessions: 2_000, renewals_per_second: 3 };
+const POLICY: Policy =
+    Policy { retention: Duration::from_secs(3 * 3_600), max_sessions: 2_000, renewals_per_second: 3 };
 
 impl Room {
     fn new(steps: impl IntoIterator<Item = Step>, otherwise: Step) -> Self {
@@ -260,14 +264,21 @@ async fn a_renewal_that_fails_leaves_the_old_credentials_in_place_until_their_la
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_is_refused_for_good_ends_the_session() {
-    for code in [ErrorCode::AccessDenied, ErrorCode::ResourceNotFound, ErrorCode::InvalidToken, ErrorCode::ExpiredToken] {
+    for code in [
+        ErrorCode::AccessDenied,
+        ErrorCode::ResourceNotFound,
+        ErrorCode::InvalidToken,
+        ErrorCode::ExpiredToken,
+    ] {
         let room = Room::new([Step::issue()], Step::refuse(code));
         room.keep_fresh();
         let token = room.token("web-0");
         room.ask(&token).await.unwrap();
         sleep(HOUR * 3 + Duration::from_secs(1)).await;
         assert!(room.sessions.is_empty(), "{code}");
-        assert!(room.metric(&format!("pod_identity_cache_errors{{code=\"{code}\",type=\"NonRecoverable\"}} 1")));
+        assert!(
+            room.metric(&format!("pod_identity_cache_errors{{code=\"{code}\",type=\"NonRecoverable\"}} 1"))
+        );
     }
 }
 
@@ -347,7 +358,10 @@ async fn a_clock_that_steps_forward_ends_sessions_and_one_that_steps_back_does_n
     let token = TokenBuilder::of_pod("web-0", clock.now()).token();
     let refusal = Refusal::Exchange(ExchangeError::Unreachable(String::new()));
     refused.remember(token.digest(), &refusal, clock.now() + HOUR, 0);
-    assert!(refused.find(&token.digest(), clock.now()).is_none(), "remembered by a clock that was an hour ahead");
+    assert!(
+        refused.find(&token.digest(), clock.now()).is_none(),
+        "remembered by a clock that was an hour ahead"
+    );
 
     let mut store = Store::new(1);
     let now: SystemTime = clock.now();

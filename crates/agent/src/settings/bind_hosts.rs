@@ -60,6 +60,8 @@ pub(super) fn read(given: &[String], allow_public: bool) -> Result<Vec<BindHost>
 fn is_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.segments()[..2] == AWS_IPV6.segments()[..2],
+        IpAddr::V6(ip) => {
+            ip.is_loopback() || ip.is_unicast_link_local() || ip.segments()[..2] == AWS_IPV6.segments()[..2]
+        }
     }
 }

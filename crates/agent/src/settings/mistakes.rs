@@ -114,7 +114,11 @@ impl Reader {
         self.set_duration_or_zero(setting, given, place);
         if place.is_zero() {
             *place = before;
-            self.add(Mistake::new(setting, given.unwrap_or_default(), "a duration longer than 0, such as 90s or 1h30m"));
+            self.add(Mistake::new(
+                setting,
+                given.unwrap_or_default(),
+                "a duration longer than 0, such as 90s or 1h30m",
+            ));
         }
     }
 

@@ -29,8 +29,20 @@ fn nothing_but_the_cluster_is_needed_and_the_rest_is_as_awss_agent_has_it() {
 #[test]
 fn the_arguments_of_awss_chart_are_understood_word_for_word() {
     let chart = [
-        "--port", "80", "--cluster-name", "prod", "--probe-port", "2703", "--rotate-credentials", "true",
-        "-b", "169.254.170.23", "--metrics-port", "2705", "-v", "trace",
+        "--port",
+        "80",
+        "--cluster-name",
+        "prod",
+        "--probe-port",
+        "2703",
+        "--rotate-credentials",
+        "true",
+        "-b",
+        "169.254.170.23",
+        "--metrics-port",
+        "2705",
+        "-v",
+        "trace",
     ];
     let settings = read(&chart).unwrap();
     assert!(settings.rotate_credentials);
@@ -56,9 +68,27 @@ fn flags_take_the_forms_that_gos_flags_take() {
 #[test]
 fn one_message_names_every_wrong_setting_what_was_given_and_what_is_allowed() {
     let message = read(&[
-        "--port", "70000", "--max-cache-size", "-1", "--max-service-qps", "0", "-b", "10.0.0.1", "-b", "home",
-        "--max-credential-retention-before-renewal", "3 hours", "--endpoint", "eks", "-v", "loud",
-        "--rotate-credentials=perhaps", "--metrics-address", "here", "--hold-timeout", "0",
+        "--port",
+        "70000",
+        "--max-cache-size",
+        "-1",
+        "--max-service-qps",
+        "0",
+        "-b",
+        "10.0.0.1",
+        "-b",
+        "home",
+        "--max-credential-retention-before-renewal",
+        "3 hours",
+        "--endpoint",
+        "eks",
+        "-v",
+        "loud",
+        "--rotate-credentials=perhaps",
+        "--metrics-address",
+        "here",
+        "--hold-timeout",
+        "0",
     ])
     .unwrap_err();
     for part in [
@@ -108,9 +138,11 @@ fn an_address_that_others_can_reach_needs_an_explicit_word() {
 
 #[test]
 fn unknown_flags_name_the_nearest_known_one() {
-    for (given, nearest) in
-        [("--clustername", "--cluster-name"), ("--bind-host", "--bind-hosts"), ("--renewal", "--max-credential-retention")]
-    {
+    for (given, nearest) in [
+        ("--clustername", "--cluster-name"),
+        ("--bind-host", "--bind-hosts"),
+        ("--renewal", "--max-credential-retention"),
+    ] {
         let message = read(&["-c", "prod", given, "x"]).unwrap_err();
         assert!(message.contains(given) && message.contains(nearest), "{message}");
     }
@@ -127,7 +159,8 @@ fn the_environment_tells_how_aws_is_reached_and_a_wrong_bundle_ends_the_start() 
     assert_eq!(settings.node_name.as_deref(), Some("node-1"));
     assert!(!settings.instance_metadata);
 
-    let wrong = HashMap::from([("AWS_CA_BUNDLE", "/nonexistent.pem"), ("https_proxy", "http://user:hunter2@ x")]);
+    let wrong =
+        HashMap::from([("AWS_CA_BUNDLE", "/nonexistent.pem"), ("https_proxy", "http://user:hunter2@ x")]);
     let message = read_with(&["-c", "prod"], &wrong).unwrap_err();
     assert!(message.contains("AWS_CA_BUNDLE") && message.contains("HTTPS_PROXY"), "{message}");
     assert!(!message.contains("hunter2"), "{message}");
@@ -135,7 +168,18 @@ fn the_environment_tells_how_aws_is_reached_and_a_wrong_bundle_ends_the_start() 
 
 #[test]
 fn settings_that_can_hardly_be_meant_are_warned_about_but_work() {
-    let slow = read(&["-c", "prod", "--max-cache-size", "20000", "--max-service-qps", "1", "--hold-timeout", "1s",
-        "--max-credential-retention-before-renewal", "1h"]).unwrap();
+    let slow = read(&[
+        "-c",
+        "prod",
+        "--max-cache-size",
+        "20000",
+        "--max-service-qps",
+        "1",
+        "--hold-timeout",
+        "1s",
+        "--max-credential-retention-before-renewal",
+        "1h",
+    ])
+    .unwrap();
     assert_eq!(slow.warnings().len(), 2, "{:?}", slow.warnings());
 }

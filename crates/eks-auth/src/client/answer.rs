@@ -21,7 +21,9 @@ pub(super) fn read(output: AssumeRoleForPodIdentityOutput, now: SystemTime) -> R
     let expiration = SystemTime::try_from(found.expiration).map_err(|_| "the expiration is no date")?;
     if expiration <= now + SHORTEST_USEFUL_LIFE {
         let (end, now) = (to_rfc3339(expiration), to_rfc3339(now));
-        return Err(format!("its credentials end at {end} and it is {now}: check the clocks of node and service"));
+        return Err(format!(
+            "its credentials end at {end} and it is {now}: check the clocks of node and service"
+        ));
     }
     for (name, value) in [
         ("access key id", &found.access_key_id),
@@ -29,7 +31,9 @@ pub(super) fn read(output: AssumeRoleForPodIdentityOutput, now: SystemTime) -> R
         ("session token", &found.session_token),
     ] {
         // Some SDKs read JSON strings without undoing escapes, so a value that needs one would reach them damaged.
-        if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\') {
+        if value.is_empty()
+            || !value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+        {
             return Err(format!("the {name} is empty or has characters that no key has"));
         }
     }

@@ -7,6 +7,7 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_smithy_async::time::SharedTimeSource;
 use tracing::warn;
 
@@ -20,17 +21,22 @@ pub(super) struct RotatingSharedFile {
     clock: SharedTimeSource,
     /// How the profile's own sources (a role to assume, say) reach AWS.
     config: ProviderConfig,
+    files: EnvConfigFiles,
     last_good: Mutex<Option<Credentials>>,
 }
 
 impl RotatingSharedFile {
-    pub(super) fn new(clock: SharedTimeSource, config: ProviderConfig) -> Self {
-        Self { clock, config, last_good: Mutex::default() }
+    pub(super) fn new(clock: SharedTimeSource, config: ProviderConfig, files: EnvConfigFiles) -> Self {
+        Self { clock, config, files, last_good: Mutex::default() }
     }
 
     async fn read(&self) -> aws_credential_types::provider::Result {
         // A new provider each time: the SDK's keeps the file's first content for good.
-        let read = ProfileFileCredentialsProvider::builder().configure(&self.config).build().provide_credentials().await;
+        let provider = ProfileFileCredentialsProvider::builder()
+            .configure(&self.config)
+            .profile_files(self.files.clone())
+            .build();
+        let read = provider.provide_credentials().await;
         let mut last_good = self.last_good.lock().expect("no holder of this lock panics");
         let credentials = match (read, last_good.as_ref()) {
             (Ok(credentials), _) => {
@@ -38,7 +44,10 @@ impl RotatingSharedFile {
                 credentials
             }
             (Err(error), Some(kept)) => {
-                warn!(error = &error as &dyn std::error::Error, "shared credentials file unusable, keeping the last good");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "shared credentials file unusable, keeping the last good"
+                );
                 kept.clone()
             }
             (Err(error), None) => return Err(error),
@@ -63,5 +72,43 @@ impl ProvideCredentials for RotatingSharedFile {
         Self: 'a,
     {
         future::ProvideCredentials::new(self.read())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use aws_runtime::env_config::file::EnvConfigFileKind;
+    use aws_smithy_async::time::StaticTimeSource;
+
+    use super::*;
+    use crate::{Transport, TransportSettings};
+
+    const NOW: SystemTime = UNIX_EPOCH;
+
+    #[tokio::test]
+    async fn the_file_is_read_again_each_minute_and_an_unusable_one_leaves_the_last_good_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credentials");
+        let write = |text: &str| std::fs::write(&path, text).unwrap();
+        let files = EnvConfigFiles::builder().with_file(EnvConfigFileKind::Credentials, &path).build();
+        let http_client = Transport::new(TransportSettings::default()).http_client();
+        let config = ProviderConfig::without_region().with_http_client(http_client);
+        let provider = RotatingSharedFile::new(StaticTimeSource::new(NOW).into(), config, files);
+
+        assert!(provider.read().await.is_err(), "there is no file yet");
+        write("[default]\naws_access_key_id = one\naws_secret_access_key = s\n");
+        let first = provider.read().await.unwrap();
+        assert_eq!((first.access_key_id(), first.expiry()), ("one", Some(NOW + REREAD_AFTER)));
+        write("[default]\naws_access_key_id = two\naws_secret_access_key = s\naws_session_token = t\n");
+        let second = provider.read().await.unwrap();
+        assert_eq!((second.access_key_id(), second.session_token()), ("two", Some("t")));
+        for unusable in ["[default]\naws_access_key_id = three\n", "", "[default"] {
+            write(unusable);
+            assert_eq!(provider.read().await.unwrap().access_key_id(), "two", "{unusable:?}");
+        }
+        write("[default]\naws_access_key_id = four\naws_secret_access_key = s\n");
+        assert_eq!(provider.read().await.unwrap().access_key_id(), "four");
     }
 }

@@ -1,30 +1,12 @@
-//! The contract ring: the real agent as a process, asked byte for byte as clients ask, calling a scripted EKS Auth.
+//! What pods send and what they get.
 
-use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use testkit::canary;
 use testkit::eks_auth_server::{EksAuthServer, Reply};
-use testkit::process::{AgentProcess, Start};
 use testkit::wire::{Connection, ask, credentials_request};
-use testkit::{TokenBuilder, canary};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_eks-pod-identity-agent");
-
-async fn agent(upstream: &EksAuthServer, arguments: &[&str]) -> AgentProcess {
-    let start = Start { binary: BINARY, upstream: &upstream.url(), arguments, environment: HashMap::new() };
-    AgentProcess::start(start).await
-}
-
-#[expect(clippy::disallowed_methods, reason = "the real agent lives by the real clock")]
-fn token(pod: &str) -> String {
-    TokenBuilder::of_pod(pod, SystemTime::now()).raw()
-}
-
-/// Every test ends here: nothing that left the process but answers with credentials may hold a secret.
-async fn leaks_nothing(agent: &AgentProcess) {
-    canary::assert_absent("the log", &agent.log());
-    canary::assert_absent("metrics", &agent.scrape().await);
-}
+use crate::{agent, leaks_nothing, token};
 
 #[tokio::test]
 async fn a_pod_gets_credentials_and_gets_the_same_again_without_a_call() {
@@ -41,26 +23,6 @@ async fn a_pod_gets_credentials_and_gets_the_same_again_without_a_call() {
 }
 
 #[tokio::test]
-async fn eks_auth_is_called_as_its_model_says_signed_and_with_what_is_known_of_the_node() {
-    let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
-    let environment = HashMap::from([("NODE_NAME", "node-1")]);
-    let start = Start { binary: BINARY, upstream: &upstream.url(), arguments: &[], environment };
-    let agent = AgentProcess::start(start).await;
-    let token = token("web-0");
-    assert_eq!(agent.ask(&token).await.status, 200);
-    let requests = upstream.requests();
-    let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("POST /clusters/dev/assume-role-for-pod-identity HTTP/1.1"), "{head}");
-    let head = head.to_lowercase();
-    assert!(head.contains("content-type: application/json"), "{head}");
-    assert!(head.contains("authorization: aws4-hmac-sha256 credential=akiaiosfodnn7example/"), "{head}");
-    assert!(head.contains("/us-west-2/eks-auth/aws4_request"), "{head}");
-    let body: serde_json::Value = serde_json::from_str(body).unwrap();
-    assert_eq!(body, serde_json::json!({ "token": token, "eksNodeName": "node-1" }));
-    leaks_nothing(&agent).await;
-}
-
-#[tokio::test]
 async fn kept_alive_and_pipelined_requests_are_answered_in_order() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
     let agent = agent(&upstream, &[]).await;
@@ -68,7 +30,11 @@ async fn kept_alive_and_pipelined_requests_are_answered_in_order() {
     let good = credentials_request(agent.endpoint, &token("web-0"));
     let bad = credentials_request(agent.endpoint, "junk");
     connection.send(format!("{good}{bad}{good}").as_bytes()).await;
-    let statuses = [connection.answer().await.status, connection.answer().await.status, connection.answer().await.status];
+    let statuses = [
+        connection.answer().await.status,
+        connection.answer().await.status,
+        connection.answer().await.status,
+    ];
     assert_eq!(statuses, [200, 400, 200]);
     connection.send(good.as_bytes()).await;
     assert_eq!(connection.answer().await.status, 200);
@@ -80,7 +46,14 @@ async fn hosts_and_protocol_versions_that_real_clients_use_are_served() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
     let agent = agent(&upstream, &[]).await;
     let token = token("web-0");
-    for host in ["169.254.170.23", "169.254.170.23:80", "[fd00:ec2::23]", "[fd00:ec2::23]:80", "fd00:ec2::23", "127.0.0.1"] {
+    for host in [
+        "169.254.170.23",
+        "169.254.170.23:80",
+        "[fd00:ec2::23]",
+        "[fd00:ec2::23]:80",
+        "fd00:ec2::23",
+        "127.0.0.1",
+    ] {
         for version in ["HTTP/1.1", "HTTP/1.0"] {
             let request =
                 format!("GET /v1/credentials {version}\r\nHOST: {host}\r\nauthorization: {token}\r\n\r\n");
@@ -111,8 +84,11 @@ async fn whatever_one_client_sends_it_is_answered_or_closed_and_the_next_is_serv
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
     let agent = agent(&upstream, &["-v", "debug"]).await;
     let good = token("web-0");
-    let mine = |line: &str| format!("GET /v1/credentials HTTP/1.1\r\nHost: 169.254.170.23\r\n{line}\r\n\r\n").into_bytes();
-    let megabyte = format!("Authorization: {}.{}.{}", "a".repeat(400_000), "b".repeat(400_000), "c".repeat(400_000));
+    let mine = |line: &str| {
+        format!("GET /v1/credentials HTTP/1.1\r\nHost: 169.254.170.23\r\n{line}\r\n\r\n").into_bytes()
+    };
+    let megabyte =
+        format!("Authorization: {}.{}.{}", "a".repeat(400_000), "b".repeat(400_000), "c".repeat(400_000));
     let cases: Vec<(&str, Vec<u8>, &[u16])> = vec![
         ("a token of a megabyte", mine(&megabyte), &[431, 0]),
         ("three empty parts", mine("Authorization: .."), &[400]),
@@ -175,9 +151,7 @@ async fn a_peer_with_too_many_connections_is_told_so_and_served_again_when_it_cl
     let refused = agent.ask(&token).await;
     assert_eq!((refused.status, refused.json()["code"].as_str().unwrap()), (503, "TooManyConnections"));
     held.clear();
-    let served = async {
-        while agent.ask(&token).await.status != 200 {}
-    };
+    let served = async { while agent.ask(&token).await.status != 200 {} };
     tokio::time::timeout(testkit::process::SOON, served).await.unwrap();
     leaks_nothing(&agent).await;
 }
