@@ -184,10 +184,10 @@ impl FromStr for RoleArn {
         let arn: Arn = text.parse()?;
         // IAM role names: up to 64 of these characters (IAM's CreateRole).
         let is_name_character = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
-        let name = arn.resource().strip_prefix("role/").and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-        let is_role = arn.service() == "iam"
-            && (1..=64).contains(&name.len())
-            && name.bytes().all(is_name_character);
+        let name =
+            arn.resource().strip_prefix("role/").and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+        let is_role =
+            arn.service() == "iam" && (1..=64).contains(&name.len()) && name.bytes().all(is_name_character);
         if is_role { Ok(Self(arn)) } else { Err(ArnError::NotARole { given: printable(text) }) }
     }
 }
@@ -214,8 +214,11 @@ impl fmt::Display for RoleArn {
 
 /// What may stand in an error message: control characters replaced, cut after 80 characters.
 fn printable(text: &str) -> String {
-    let mut shown: String =
-        text.chars().take(80).map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect();
+    let mut shown: String = text
+        .chars()
+        .take(80)
+        .map(|character| if character.is_control() { '\u{fffd}' } else { character })
+        .collect();
     if text.chars().nth(80).is_some() {
         shown.push('…');
     }

@@ -42,7 +42,8 @@ impl FromStr for AssociationId {
 
     fn from_str(text: &str) -> Result<Self, AssociationIdError> {
         let tail = text.strip_prefix("a-").ok_or(AssociationIdError)?;
-        let well_formed = tail.len() == Self::LENGTH && tail.bytes().all(|byte| Self::ALPHABET.contains(&byte));
+        let well_formed =
+            tail.len() == Self::LENGTH && tail.bytes().all(|byte| Self::ALPHABET.contains(&byte));
         if well_formed { Ok(Self(text.to_owned())) } else { Err(AssociationIdError) }
     }
 }
@@ -114,7 +115,14 @@ mod tests {
 
     #[test]
     fn ids_of_another_shape_are_refused() {
-        for wrong in ["", "a-", "a-8mvwvh57cu74mgcs", "a-8mvwvh57cu74mgcst0", "b-8mvwvh57cu74mgcst", "a-8MVWVH57cu74mgcst"] {
+        for wrong in [
+            "",
+            "a-",
+            "a-8mvwvh57cu74mgcs",
+            "a-8mvwvh57cu74mgcst0",
+            "b-8mvwvh57cu74mgcst",
+            "a-8MVWVH57cu74mgcst",
+        ] {
             assert_eq!(wrong.parse::<AssociationId>(), Err(AssociationIdError), "{wrong}");
         }
     }

@@ -30,8 +30,13 @@ impl FromStr for ClusterName {
 
     fn from_str(text: &str) -> Result<Self, ClusterNameError> {
         let begins_well = text.starts_with(|first: char| first.is_ascii_alphanumeric());
-        let goes_on_well = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        if begins_well && goes_on_well && text.len() <= 100 { Ok(Self(text.to_owned())) } else { Err(ClusterNameError) }
+        let goes_on_well =
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if begins_well && goes_on_well && text.len() <= 100 {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ClusterNameError)
+        }
     }
 }
 

@@ -48,7 +48,9 @@ mod tests {
     #[test]
     fn cluster_and_pod_are_cut_to_ten_characters_and_short_names_are_not_padded() {
         let cluster: ClusterName = "eksworkshop-prod".parse().unwrap();
-        for (pod, wanted) in [("app5-v1-5d8f9", "eks-eksworksho-app5-v1-5d-"), ("app1", "eks-eksworksho-app1-")] {
+        for (pod, wanted) in
+            [("app5-v1-5d8f9", "eks-eksworksho-app5-v1-5d-"), ("app1", "eks-eksworksho-app1-")]
+        {
             let name = SessionName::new(&cluster, pod, UUID).unwrap();
             assert_eq!(name.as_str(), format!("{wanted}{UUID}"));
             assert!(name.as_str().len() <= 64);

@@ -135,12 +135,16 @@ impl ServiceAccountToken {
         if !signature.bytes().all(is_base64url) {
             return Err(TokenError::Malformed("the signature is not base64url"));
         }
-        let header: Header = decode(header, "the JWT's header is not base64url", "the JWT's header cannot be read")?;
+        let header: Header =
+            decode(header, "the JWT's header is not base64url", "the JWT's header cannot be read")?;
         if header.alg.eq_ignore_ascii_case("none") {
             return Err(TokenError::Malformed("the JWT is not signed"));
         }
-        let claims: Claims =
-            decode(claims, "the JWT's claims are not base64url", "the JWT lacks the claims of a service account token")?;
+        let claims: Claims = decode(
+            claims,
+            "the JWT's claims are not base64url",
+            "the JWT lacks the claims of a service account token",
+        )?;
         Ok(Self { raw: Secret::from(raw), key_id: header.kid, algorithm: header.alg, claims })
     }
 

@@ -42,7 +42,8 @@ impl Admin {
                 if missing.is_empty() {
                     return text(StatusCode::OK, "ok\n");
                 }
-                let lines = missing.iter().map(|missing| format!("{}: {}\n", missing.condition, missing.reason));
+                let lines =
+                    missing.iter().map(|missing| format!("{}: {}\n", missing.condition, missing.reason));
                 text(StatusCode::SERVICE_UNAVAILABLE, lines.collect::<String>())
             }
             "/metrics" => self.metrics.map_or_else(not_here, |registry| scrape(&registry)),
@@ -66,12 +67,17 @@ fn scrape(registry: &Registry) -> Response<Full<Bytes>> {
         return text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n");
     }
     let mut response = text(StatusCode::OK, page);
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(prometheus::TEXT_FORMAT));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(prometheus::TEXT_FORMAT));
     response
 }
 
 fn not_here() -> Response<Full<Bytes>> {
-    text(StatusCode::NOT_FOUND, "nothing is here; /healthz, /readyz and (on the metrics port) /metrics are answered\n")
+    text(
+        StatusCode::NOT_FOUND,
+        "nothing is here; /healthz, /readyz and (on the metrics port) /metrics are answered\n",
+    )
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -39,8 +39,10 @@ pub(crate) async fn serve<H: Handler>(
     let phase = Arc::new(Phase::new());
     let io = TokioIo::new(Timed { stream, phase: Arc::clone(&phase) });
     let service = Timekeeper { handler, peer, phase: Arc::clone(&phase) };
-    let mut connection =
-        http1::Builder::new().max_buf_size(limits.max_head_bytes).keep_alive(true).serve_connection(io, service);
+    let mut connection = http1::Builder::new()
+        .max_buf_size(limits.max_head_bytes)
+        .keep_alive(true)
+        .serve_connection(io, service);
     let late = {
         let mut draining = pin!(drain.started());
         let mut drained = false;
@@ -120,7 +122,12 @@ impl Phase {
 
     /// Ready when the present phase has taken too long. Moves the alarm only when it must ring earlier or has rung for
     /// nothing, so that a busy connection does not pay for a timer on each request.
-    fn poll_deadline(&self, mut alarm: Pin<&mut Sleep>, limits: &Limits, context: &mut Context<'_>) -> Poll<Late> {
+    fn poll_deadline(
+        &self,
+        mut alarm: Pin<&mut Sleep>,
+        limits: &Limits,
+        context: &mut Context<'_>,
+    ) -> Poll<Late> {
         let (late, patience) = match self.kind.load(Ordering::Relaxed) {
             IDLE => (Late::Idle, limits.idle_timeout),
             HEAD => (Late::Head, limits.head_timeout),
@@ -163,7 +170,11 @@ impl AsyncRead for Timed {
 }
 
 impl AsyncWrite for Timed {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -51,8 +51,16 @@ fn amount(number: &str, nanoseconds_per_unit: u64) -> Result<Duration, GoDuratio
     }
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| GoDurationError)? };
     let whole = whole.checked_mul(nanoseconds_per_unit).ok_or(GoDurationError)?;
-    let share: f64 = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().map_err(|_| GoDurationError)? };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share below one of at most an hour")]
+    let share: f64 = if fraction.is_empty() {
+        0.0
+    } else {
+        format!("0.{fraction}").parse().map_err(|_| GoDurationError)?
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share below one of at most an hour"
+    )]
     let share = (share * nanoseconds_per_unit as f64) as u64;
     whole.checked_add(share).map(Duration::from_nanos).ok_or(GoDurationError)
 }

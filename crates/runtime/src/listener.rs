@@ -152,8 +152,13 @@ impl Listener {
             let _ = stream.set_nodelay(true);
             match peers.admit(peer.ip()) {
                 Some(place) => {
-                    let connection =
-                        connection::serve(stream, peer, handler.clone(), Arc::clone(&self.limits), drain.clone());
+                    let connection = connection::serve(
+                        stream,
+                        peer,
+                        handler.clone(),
+                        Arc::clone(&self.limits),
+                        drain.clone(),
+                    );
                     connections.spawn(async move {
                         connection.await;
                         drop(place);

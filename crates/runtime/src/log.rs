@@ -113,7 +113,8 @@ struct Members(Map<String, Value>);
 impl Members {
     fn insert(&mut self, field: &Field, value: impl Into<Value>) {
         // Fields are written as AWS's agent writes them: client-addr, not client_addr.
-        let name = if field.name() == "message" { "message".to_owned() } else { field.name().replace('_', "-") };
+        let name =
+            if field.name() == "message" { "message".to_owned() } else { field.name().replace('_', "-") };
         self.0.insert(name, value.into());
     }
 }
@@ -177,7 +178,12 @@ mod tests {
         let lines = JsonLines { out: Mutex::new(Box::new(page.clone())), clock: Clock::anchored(UNIX_EPOCH) };
         let error = io::Error::other(VerbosityError);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
-            tracing::warn!(client_addr = "10.0.0.1", tries = 3, error = &error as &dyn std::error::Error, "two\nlines");
+            tracing::warn!(
+                client_addr = "10.0.0.1",
+                tries = 3,
+                error = &error as &dyn std::error::Error,
+                "two\nlines"
+            );
         });
         let written = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
         assert_eq!(written.matches('\n').count(), 1);

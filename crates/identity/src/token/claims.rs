@@ -98,7 +98,12 @@ impl Claims {
         }
         if !self.audiences.iter().any(|audience| audiences.contains(audience)) {
             let shown = |texts: &[String]| {
-                texts.join(", ").chars().filter(|character| !character.is_control()).take(120).collect::<String>()
+                texts
+                    .join(", ")
+                    .chars()
+                    .filter(|character| !character.is_control())
+                    .take(120)
+                    .collect::<String>()
             };
             let found = if self.audiences.is_empty() { "none".to_owned() } else { shown(&self.audiences) };
             return Err(TokenError::WrongAudience { found, wanted: shown(audiences) });
