@@ -70,7 +70,7 @@ pub struct AssumeRole {
     pub session_name: SessionName,
     /// How long the credentials shall live.
     pub duration: Duration,
-    /// The six tags, all transitive; `None` when the association switches them off.
+    /// The six tags, all transitive; `None` when the association switches them off, and on a second hop.
     pub tags: Option<SessionTags>,
     /// The external id, on a second hop without tags.
     pub external_id: Option<String>,
@@ -217,6 +217,8 @@ impl Service {
         let Some(target) = &association.target_role_arn else { return Ok(session) };
         let second = AssumeRole {
             role: target.clone(),
+            // Transitive tags come along by themselves; STS refuses a call that passes them once more.
+            tags: None,
             external_id: association.disable_session_tags.then(|| association.external_id(&self.cluster)),
             signed_by: Some(session.credentials),
             ..first
@@ -253,3 +255,6 @@ impl Service {
 fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(100).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,3 +153,101 @@ impl TokenVerifier for Issuer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn rsa() -> EncodingKey {
+        let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        EncodingKey::from_rsa_pem(pem("PRIVATE KEY", der.as_ref()).as_bytes()).unwrap()
+    }
+
+    fn ec() -> EncodingKey {
+        let der =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+        EncodingKey::from_ec_der(der.as_ref())
+    }
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        use base64::Engine;
+        let body = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+    }
+
+    fn published(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Value {
+        let mut jwk = Jwk::from_encoding_key(key, algorithm).unwrap();
+        jwk.common.key_id = Some(id.to_owned());
+        serde_json::to_value(jwk).unwrap()
+    }
+
+    fn keys(published: &[Value]) -> SigningKeys {
+        SigningKeys::from_jwks(json!({ "keys": published }).to_string().as_bytes()).unwrap()
+    }
+
+    fn signed(key: &EncodingKey, algorithm: Algorithm, id: Option<&str>) -> ServiceAccountToken {
+        let mut header = Header::new(algorithm);
+        header.kid = id.map(str::to_owned);
+        ServiceAccountToken::parse(&encode(&header, &json!({ "exp": 2 }), key).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_signature_counts_with_any_algorithm_of_the_keys_own_kind_and_with_no_other() {
+        use Algorithm::{ES256, HS256, PS256, RS256, RS512};
+        let (rsa, ec) = (rsa(), ec());
+        let both = keys(&[published(&rsa, RS256, "r"), published(&ec, ES256, "e")]);
+        for (key, algorithm, id) in
+            [(&rsa, RS256, "r"), (&rsa, RS512, "r"), (&rsa, PS256, "r"), (&ec, ES256, "e")]
+        {
+            assert_eq!(both.verify(&signed(key, algorithm, Some(id))), Ok(()), "{algorithm:?}");
+        }
+        // The oldest trick: the public key, which everybody knows, taken for a shared secret.
+        let public = published(&rsa, RS256, "r")["n"].as_str().unwrap().to_owned();
+        let forged = signed(&EncodingKey::from_secret(public.as_bytes()), HS256, Some("r"));
+        assert_eq!(both.verify(&forged), Err(SignatureError::Wrong));
+        assert_eq!(both.verify(&signed(&rsa, RS256, Some("e"))), Err(SignatureError::Wrong));
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_from_a_wrong_signature() {
+        let (known, other) = (rsa(), rsa());
+        let keys = keys(&[published(&known, Algorithm::RS256, "k1")]);
+        let verify = |key, id| keys.verify(&signed(key, Algorithm::RS256, id));
+        assert_eq!(verify(&known, Some("k1")), Ok(()));
+        assert_eq!(verify(&other, Some("k1")), Err(SignatureError::Wrong));
+        assert_eq!(verify(&other, Some("k2")), Err(SignatureError::UnknownKey));
+        assert_eq!(verify(&known, None), Ok(()), "a token without key id is tried with every key");
+        assert_eq!(verify(&other, None), Err(SignatureError::Wrong));
+    }
+
+    #[test]
+    fn a_token_whose_claims_were_changed_after_signing_is_a_forgery() {
+        let key = rsa();
+        let keys = keys(&[published(&key, Algorithm::RS256, "k1")]);
+        let token = signed(&key, Algorithm::RS256, Some("k1"));
+        let mut parts: Vec<&str> = token.secret().expose_str().split('.').collect();
+        parts[1] = "eyJleHAiOjN9";
+        let changed = ServiceAccountToken::parse(&parts.join(".")).unwrap();
+        assert_eq!(keys.verify(&changed), Err(SignatureError::Wrong));
+    }
+
+    #[test]
+    fn key_sets_without_a_key_that_signs_are_refused() {
+        let mut for_encryption = published(&rsa(), Algorithm::RS256, "k1");
+        for_encryption["use"] = "enc".into();
+        let shared = json!({ "kty": "oct", "k": "c2VjcmV0", "kid": "k1" });
+        for set in [json!({ "keys": [] }), json!({ "keys": [for_encryption] }), json!({ "keys": [shared] })] {
+            let refused = SigningKeys::from_jwks(set.to_string().as_bytes());
+            assert!(matches!(refused, Err(SigningKeysError::NoUsableKey)), "{set}");
+        }
+        assert!(matches!(SigningKeys::from_jwks(b"<html>"), Err(SigningKeysError::NoKeySet(_))));
+    }
+}
