@@ -73,7 +73,7 @@ impl Agent {
             audiences: settings.audiences.clone(),
             hold: settings.hold,
             max_requests: settings.max_requests,
-            hosts: OurHosts::new(bound.iter().map(SocketAddr::ip)),
+            hosts: OurHosts::new(bound),
         };
         let endpoint = Endpoint::new(sessions.clone(), clock, rules, EndpointMetrics::register(&registry)?);
         let metrics = SocketAddr::new(settings.metrics_address, settings.metrics_port);

@@ -85,7 +85,7 @@ pub struct ServerFlags {
     /// How many of them may be of one address [default: 1000]
     #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub max_connections_per_peer: Option<String>,
-    /// How many requests are worked on at once [default: 4096]
+    /// How many requests may wait for an exchange at once [default: 4096]
     #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub max_requests: Option<String>,
     /// How long a connection may be open without a request [default: 20s]

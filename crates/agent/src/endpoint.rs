@@ -1,5 +1,5 @@
-//! What pods reach: `GET /v1/credentials`. A request is a seat, a shape, a token, an answer, in this order; each step
-//! may refuse, and every refusal is an answer.
+//! What pods reach: `GET /v1/credentials`. A request is a shape, a token, and, where nothing is known of the token yet, a
+//! seat and an exchange, in this order; each step may refuse, and every refusal is an answer.
 
 mod hosts;
 mod metrics;
@@ -15,7 +15,7 @@ use futures_util::future::{BoxFuture, Either, Ready, ready};
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use identity::{ServiceAccountToken, TokenDigest};
+use identity::ServiceAccountToken;
 use runtime::{Clock, Handler, Limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -45,7 +45,7 @@ pub struct Rules {
     pub audiences: Vec<String>,
     /// How long a pod is kept waiting for an exchange.
     pub hold: Duration,
-    /// How many requests are worked on at once.
+    /// How many requests may wait for an exchange at once.
     pub max_requests: usize,
     /// The addresses a request may be for.
     pub hosts: OurHosts,
@@ -72,14 +72,13 @@ impl Endpoint {
 
     /// Answers what can be answered at once, which is almost everything; otherwise hands back the work that is left.
     fn begin<B: Body>(&self, request: &Request<B>) -> Result<Bytes, Unanswered> {
-        let Ok(seat) = Arc::clone(&self.0.seats).try_acquire_owned() else {
-            return Err(Refusal::TooBusy.into());
-        };
         let token = request::token(request, &self.0.rules.hosts)?;
-        match self.0.sessions.look_up(&TokenDigest::of(token)) {
+        match self.0.sessions.look_up(token) {
             Known::Answer(answer) => Ok(answer),
             Known::Refused(refusal) => Err(refusal.into()),
             Known::Nothing => {
+                // Only who has to wait needs a seat: everybody else is answered before the next request is read.
+                let seat = Arc::clone(&self.0.seats).try_acquire_owned().map_err(|_| Refusal::TooBusy)?;
                 let token = request::parse(token)?;
                 token.claims().check(self.0.clock.now(), &self.0.rules.audiences).map_err(Refusal::from)?;
                 Err(Unanswered::NewToken(Box::new(token), seat))

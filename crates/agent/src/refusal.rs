@@ -23,7 +23,7 @@ pub enum Refusal {
     Token(TokenError),
     /// EKS Auth was asked and there are no credentials.
     Exchange(ExchangeError),
-    /// The agent works on as many requests as it may.
+    /// As many requests wait for an exchange as may.
     TooBusy,
     /// The peer has as many connections open as it may.
     TooManyConnections,
@@ -90,7 +90,7 @@ impl Refusal {
             Self::OddRequest(what) => format!("The request cannot be answered: {what}."),
             Self::Token(error) => format!("{error}."),
             Self::Exchange(error) => exchange_message(error),
-            Self::TooBusy => "The agent works on as many requests as it may. Ask again in a second.".to_owned(),
+            Self::TooBusy => "As many requests wait for EKS Auth as may. Ask again in a second.".to_owned(),
             Self::TooManyConnections => {
                 "As many connections are open to the agent, from this address or in all, as may be. Close some.".to_owned()
             }

@@ -26,7 +26,7 @@ use crate::upstream::Upstream;
 use flight::{Flights, Landing};
 pub use metrics::SessionMetrics;
 use refused::RefusedTokens;
-use store::{Session, Store};
+use store::{Fingerprint, Session, Store};
 
 /// Exchanges under way at once, at most. A flood of made-up tokens must not make a flood of calls and tasks.
 const MOST_EXCHANGES: usize = 1_024;
@@ -100,15 +100,15 @@ impl Sessions {
         }))
     }
 
-    /// What is known of the token with this digest. No parsing, no waiting: this is the path of almost every request.
-    pub fn look_up(&self, digest: &TokenDigest) -> Known {
+    /// What is known of this token. No parsing, no waiting: this is the path of almost every request.
+    pub fn look_up(&self, token: &[u8]) -> Known {
         let now = self.0.clock.now();
         let mut state = self.0.state();
-        if let Some(answer) = state.store.answer(digest, now) {
+        if let Some(answer) = state.store.answer(token, now) {
             self.0.metrics.hit();
             return Known::Answer(answer);
         }
-        state.refused.find(digest, now).map_or(Known::Nothing, Known::Refused)
+        state.refused.find(&TokenDigest::of(token), now).map_or(Known::Nothing, Known::Refused)
     }
 
     /// The answer for a token that [`Self::look_up`] knows nothing of: joins the exchange that is under way for it, or
@@ -132,7 +132,7 @@ impl Sessions {
         }
         // Between the look-up and here, an exchange may have ended; its outcome must not be asked for again.
         let now = self.0.clock.now();
-        if let Some(answer) = state.store.answer(&digest, now) {
+        if let Some(answer) = state.store.answer(token.secret().expose(), now) {
             return Ok(Landing::landed(Ok(answer)));
         }
         if let Some(refusal) = state.refused.find(&digest, now) {
@@ -196,7 +196,7 @@ impl Sessions {
                     };
                     let mut state = shared.state();
                     state.refused.forget(&digest);
-                    let stored = state.store.put(digest, session);
+                    let stored = state.store.put(session);
                     drop(state);
                     if stored.evicted {
                         shared.metrics.evicted();
@@ -223,8 +223,8 @@ impl Sessions {
     }
 
     /// Forgets a session on purpose.
-    fn forget(&self, digest: &TokenDigest) {
-        if self.0.state().store.remove(digest) {
+    fn forget(&self, session: &Fingerprint) {
+        if self.0.state().store.remove(session) {
             self.0.metrics.evicted();
         }
     }

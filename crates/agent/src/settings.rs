@@ -47,7 +47,7 @@ pub struct Settings {
     pub budget: TimeBudget,
     /// How long a pod is kept waiting for an exchange.
     pub hold: Duration,
-    /// How many requests are worked on at once.
+    /// How many requests may wait for an exchange at once.
     pub max_requests: usize,
     /// What the pods' listeners grant.
     pub limits: Limits,

@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(crate) async fn serve<H: Handler>(
     limits: Arc<Limits>,
     drain: DrainWatch,
 ) {
-    let phase = Arc::new(Phase::new());
+    let phase = Arc::new(Phase::default());
     let io = TokioIo::new(Timed { stream, phase: Arc::clone(&phase) });
     let service = Timekeeper { handler, peer, phase: Arc::clone(&phase) };
     let mut connection = http1::Builder::new()
@@ -46,7 +46,7 @@ pub(crate) async fn serve<H: Handler>(
     let late = {
         let mut draining = pin!(drain.started());
         let mut drained = false;
-        let mut alarm = pin!(tokio::time::sleep_until(phase.began() + limits.idle_timeout));
+        let mut deadline = Deadline::new(&phase, &limits);
         poll_fn(|context| {
             if !drained && draining.as_mut().poll(context).is_ready() {
                 drained = true;
@@ -56,7 +56,7 @@ pub(crate) async fn serve<H: Handler>(
             if Pin::new(&mut connection).poll(context).is_ready() {
                 return Poll::Ready(None);
             }
-            phase.poll_deadline(alarm.as_mut(), &limits, context).map(Some)
+            deadline.poll(context).map(Some)
         })
         .await
     };
@@ -88,13 +88,11 @@ enum Late {
     Head,
 }
 
-/// What the connection is doing, and since when. Written on each request, so it is atomics and no lock.
-#[derive(Debug)]
+/// What the connection is doing. Written on each request, so it is atomics and no lock, and no clock is read for it.
+#[derive(Debug, Default)]
 struct Phase {
     kind: AtomicU8,
-    /// Milliseconds since `birth`.
-    since: AtomicU64,
-    birth: Instant,
+    answers: AtomicU32,
 }
 
 const IDLE: u8 = 0;
@@ -102,47 +100,63 @@ const HEAD: u8 = 1;
 const ANSWER: u8 = 2;
 
 impl Phase {
-    fn new() -> Self {
-        Self { kind: AtomicU8::new(IDLE), since: AtomicU64::new(0), birth: Instant::now() }
+    fn head_begins(&self) {
+        if self.kind.load(Ordering::Relaxed) == IDLE {
+            self.kind.store(HEAD, Ordering::Relaxed);
+        }
     }
 
-    fn enter(&self, kind: u8) {
-        let since = u64::try_from(self.birth.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.since.store(since, Ordering::Relaxed);
-        self.kind.store(kind, Ordering::Relaxed);
+    fn answer_begins(&self) {
+        self.kind.store(ANSWER, Ordering::Relaxed);
     }
 
-    fn is(&self, kind: u8) -> bool {
-        self.kind.load(Ordering::Relaxed) == kind
+    fn answer_ends(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.kind.store(IDLE, Ordering::Relaxed);
     }
 
-    fn began(&self) -> Instant {
-        self.birth + Duration::from_millis(self.since.load(Ordering::Relaxed))
+    /// Changes whenever a phase begins, even if others came and went in between.
+    fn now(&self) -> (u8, u32) {
+        (self.kind.load(Ordering::Relaxed), self.answers.load(Ordering::Relaxed))
+    }
+}
+
+/// Completes when a phase takes too long. Polled after each step of the connection; it moves its alarm only when that
+/// must ring earlier or has rung for nothing, so that a busy connection does not pay for a timer on each request.
+struct Deadline<'a> {
+    phase: &'a Phase,
+    limits: &'a Limits,
+    seen: (u8, u32),
+    at: Instant,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl<'a> Deadline<'a> {
+    fn new(phase: &'a Phase, limits: &'a Limits) -> Self {
+        let at = Instant::now() + limits.idle_timeout;
+        Self { phase, limits, seen: phase.now(), at, alarm: Box::pin(tokio::time::sleep_until(at)) }
     }
 
-    /// Ready when the present phase has taken too long. Moves the alarm only when it must ring earlier or has rung for
-    /// nothing, so that a busy connection does not pay for a timer on each request.
-    fn poll_deadline(
-        &self,
-        mut alarm: Pin<&mut Sleep>,
-        limits: &Limits,
-        context: &mut Context<'_>,
-    ) -> Poll<Late> {
-        let (late, patience) = match self.kind.load(Ordering::Relaxed) {
-            IDLE => (Late::Idle, limits.idle_timeout),
-            HEAD => (Late::Head, limits.head_timeout),
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Late> {
+        let present = self.phase.now();
+        let (late, patience) = match present.0 {
+            IDLE => (Late::Idle, self.limits.idle_timeout),
+            HEAD => (Late::Head, self.limits.head_timeout),
             // How long an answer may take is for the handler to say.
             _ => return Poll::Pending,
         };
-        let deadline = self.began() + patience;
-        if deadline < alarm.deadline() {
-            alarm.as_mut().reset(deadline);
+        if present != self.seen {
+            self.seen = present;
+            self.at = Instant::now() + patience;
+            if self.at < self.alarm.deadline() {
+                self.alarm.as_mut().reset(self.at);
+            }
         }
-        while alarm.as_mut().poll(context).is_ready() {
-            if deadline <= Instant::now() {
+        while self.alarm.as_mut().poll(context).is_ready() {
+            if self.at <= Instant::now() {
                 return Poll::Ready(late);
             }
-            alarm.as_mut().reset(deadline);
+            self.alarm.as_mut().reset(self.at);
         }
         Poll::Pending
     }
@@ -162,8 +176,8 @@ impl AsyncRead for Timed {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > before && self.phase.is(IDLE) {
-            self.phase.enter(HEAD);
+        if buffer.filled().len() > before {
+            self.phase.head_begins();
         }
         Poll::Ready(Ok(()))
     }
@@ -212,7 +226,7 @@ impl<H: Handler> Service<Request<Incoming>> for Timekeeper<H> {
     type Future = Timekept<H::Answer>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.phase.enter(ANSWER);
+        self.phase.answer_begins();
         Timekept { answer: self.handler.handle(request, self.peer), phase: Arc::clone(&self.phase) }
     }
 }
@@ -227,7 +241,7 @@ impl<A: Future<Output = Response<Full<Bytes>>> + Unpin> Future for Timekept<A> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.answer).poll(context));
-        self.phase.enter(IDLE);
+        self.phase.answer_ends();
         Poll::Ready(Ok(answer))
     }
 }

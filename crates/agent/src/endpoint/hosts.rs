@@ -1,8 +1,7 @@
 //! Which `Host` headers are ours. A page in a browser, or an application that can be talked into fetching URLs, reaches
 //! the agent by a name of its own; SDKs reach it by its address.
 
-use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::settings::{AWS_IPV4, AWS_IPV6};
 
@@ -10,27 +9,29 @@ use crate::settings::{AWS_IPV4, AWS_IPV6};
 #[derive(Clone, Debug)]
 pub struct OurHosts {
     addresses: Vec<IpAddr>,
-    /// The spellings that SDKs send, so that the usual request costs one look-up and no parsing.
-    usual: HashSet<Box<[u8]>>,
+    /// The spellings that SDKs send, so that the usual request costs a few comparisons and no parsing.
+    usual: Vec<Box<[u8]>>,
 }
 
 impl OurHosts {
     /// AWS's two addresses and `bound`.
-    pub fn new(bound: impl IntoIterator<Item = IpAddr>) -> Self {
-        let addresses: Vec<IpAddr> = [AWS_IPV4.into(), AWS_IPV6.into()].into_iter().chain(bound).collect();
-        let bare = |address: &IpAddr| match address {
+    pub fn new(bound: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let awss = [AWS_IPV4.into(), AWS_IPV6.into()].map(|address: IpAddr| SocketAddr::new(address, 80));
+        let all: Vec<SocketAddr> = awss.into_iter().chain(bound).collect();
+        let bare = |address: IpAddr| match address {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("[{ip}]"),
         };
-        let usual = addresses.iter().flat_map(|address| [bare(address), format!("{}:80", bare(address))]);
+        let usual = all.iter().flat_map(|address| [bare(address.ip()), address.to_string()]);
         let usual = usual.map(|text| text.into_bytes().into_boxed_slice()).collect();
-        Self { addresses, usual }
+        Self { addresses: all.iter().map(SocketAddr::ip).collect(), usual }
     }
 
     /// Whether `host` names one of them: with or without port, with or without brackets (the CRT's SDKs send IPv6
     /// addresses without).
     pub fn include(&self, host: &[u8]) -> bool {
-        self.usual.contains(host) || std::str::from_utf8(host).is_ok_and(|host| self.names_one(host))
+        self.usual.iter().any(|usual| **usual == *host)
+            || std::str::from_utf8(host).is_ok_and(|host| self.names_one(host))
     }
 
     fn names_one(&self, host: &str) -> bool {
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn our_addresses_are_known_however_sdks_spell_them() {
-        let hosts = OurHosts::new(["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()]);
+        let hosts = OurHosts::new(["127.0.0.1:17023".parse().unwrap(), "[::1]:17023".parse().unwrap()]);
         for ours in [
             "169.254.170.23",
             "169.254.170.23:80",

@@ -250,7 +250,7 @@ async fn without_a_seat_a_request_is_told_to_come_back_and_the_next_is_served() 
     let raw = room.token().raw();
     let busy = async {
         tokio::task::yield_now().await;
-        room.ask("x.y.z").await
+        room.ask(&TokenBuilder::of_pod("web-1", room.clock.now()).raw()).await
     };
     let (first, second) = tokio::join!(room.ask(&raw), busy);
     assert_eq!(first.0, 200);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use eks_auth::ExchangeError;
-use identity::{ServiceAccountToken, TokenDigest};
+use identity::ServiceAccountToken;
 use tokio::time::MissedTickBehavior;
 use tracing::debug;
 
 use super::Sessions;
-use super::store::LAST_MOMENTS;
+use super::store::{Fingerprint, LAST_MOMENTS};
 use crate::refusal::Refusal;
 
 /// SDKs ask on every call when less life is left than a quarter of an hour; so renewal begins before that.
@@ -46,10 +46,10 @@ pub(super) async fn run(sessions: &Sessions) {
         let now = shared.clock.now();
         let first_due = shared.state().store.first_due(now);
         match first_due {
-            Some(digest) => {
-                if let Some(token) = renewable(sessions, digest, now) {
+            Some(session) => {
+                if let Some(token) = renewable(sessions, session, now) {
                     pace.tick().await;
-                    renew(sessions, digest, token);
+                    renew(sessions, session, token);
                 }
             }
             None => {
@@ -65,35 +65,37 @@ pub(super) async fn run(sessions: &Sessions) {
 }
 
 /// The token to renew a session with; `None` when the session had to be forgotten instead.
-fn renewable(sessions: &Sessions, digest: TokenDigest, now: SystemTime) -> Option<ServiceAccountToken> {
+fn renewable(sessions: &Sessions, session: Fingerprint, now: SystemTime) -> Option<ServiceAccountToken> {
     let token = {
         let state = sessions.0.state();
-        let session = state.store.peek(&digest)?;
+        let session = state.store.peek(&session)?;
         session.is_alive(now).then(|| session.token.clone())
     };
     let token = token.and_then(|token| ServiceAccountToken::parse(token.expose_str()).ok());
     let Some(token) = token else {
-        debug!(?digest, "forgot a session: its credentials are over");
-        sessions.forget(&digest);
+        debug!("forgot a session: its credentials are over");
+        sessions.forget(&session);
         return None;
     };
     // EKS Auth would refuse it, as it refuses AWS's agent at the end of each token's life: no need to ask.
     if now >= token.claims().expires {
+        let digest = token.digest();
         debug!(?digest, "forgot a session: its token has expired, the pod has a newer one by now");
         sessions.0.metrics.renewal_failed(true, "ExpiredTokenException");
-        sessions.forget(&digest);
+        sessions.forget(&session);
         return None;
     }
     Some(token)
 }
 
 /// Starts the renewal of one session, unless an exchange of its token is under way anyway.
-fn renew(sessions: &Sessions, digest: TokenDigest, token: ServiceAccountToken) {
+fn renew(sessions: &Sessions, session: Fingerprint, token: ServiceAccountToken) {
     let shared = Arc::clone(&sessions.0);
     let mut state = shared.state();
     // Whatever comes of it, the session is not due again before this exchange has surely ended.
-    let again = retry_at(&state.store, &digest, shared.clock.now());
-    state.store.postpone(&digest, again);
+    let again = retry_at(&state.store, &session, shared.clock.now());
+    state.store.postpone(&session, again);
+    let digest = token.digest();
     if state.flights.landing(&digest).is_some() {
         return;
     }
@@ -102,22 +104,22 @@ fn renew(sessions: &Sessions, digest: TokenDigest, token: ServiceAccountToken) {
     let sessions = sessions.clone();
     shared.exchanges.spawn(async move {
         let Err(Refusal::Exchange(error)) = landing.outcome().await else { return };
-        failed(&sessions, digest, &error);
+        failed(&sessions, session, &error);
     });
 }
 
 /// A refusal for good ends the session. After anything else it is kept, and tried again, until its last moments.
-fn failed(sessions: &Sessions, digest: TokenDigest, error: &ExchangeError) {
+fn failed(sessions: &Sessions, session: Fingerprint, error: &ExchangeError) {
     let for_good = error.is_irrecoverable();
     sessions.0.metrics.renewal_failed(for_good, error.reason());
     if for_good {
-        sessions.forget(&digest);
+        sessions.forget(&session);
     }
 }
 
-fn retry_at(store: &super::Store, digest: &TokenDigest, now: SystemTime) -> SystemTime {
+fn retry_at(store: &super::Store, session: &Fingerprint, now: SystemTime) -> SystemTime {
     let retry = now + RETRY_AFTER + share(RETRY_AFTER, rand::random());
     // At its last moments a session is looked at in any case, to be forgotten.
-    let end = store.peek(digest).map_or(retry, |session| session.expires - LAST_MOMENTS);
+    let end = store.peek(session).map_or(retry, |session| session.expires - LAST_MOMENTS);
     if end > now { retry.min(end) } else { retry }
 }
