@@ -138,6 +138,15 @@ pub(crate) fn read_flags(arguments: impl IntoIterator<Item = String>) -> Result<
     }
 }
 
+/// The long names of all flags of `server`, without their dashes.
+pub fn server_flags() -> Vec<String> {
+    let mut command = Line::command();
+    command.build();
+    let server = command.find_subcommand("server").expect("the command has this subcommand");
+    let flags = server.get_arguments().filter_map(|argument| argument.get_long());
+    flags.filter(|flag| *flag != "help").map(str::to_owned).collect()
+}
+
 /// clap names a flag only when it is very like the unknown one; an operator wants the nearest in any case.
 fn name_nearest_flag(mut error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg).cloned() else {
@@ -146,10 +155,8 @@ fn name_nearest_flag(mut error: clap::Error) -> clap::Error {
     if error.kind() != ErrorKind::UnknownArgument || error.get(ContextKind::SuggestedArg).is_some() {
         return error;
     }
-    let command = Line::command();
-    let server = command.find_subcommand("server").expect("the command has this subcommand");
-    let likeness = |flag: &str| strsim::sorensen_dice(flag, unknown.trim_start_matches('-'));
-    let flags = server.get_arguments().filter_map(|argument| argument.get_long());
+    let likeness = |flag: &String| strsim::sorensen_dice(flag, unknown.trim_start_matches('-'));
+    let flags = server_flags().into_iter();
     if let Some(nearest) = flags.max_by(|one, other| likeness(one).total_cmp(&likeness(other))) {
         error.insert(ContextKind::SuggestedArg, ContextValue::String(format!("--{nearest}")));
     }

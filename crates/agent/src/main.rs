@@ -40,6 +40,7 @@ fn main() -> ExitCode {
 #[tokio::main(flavor = "current_thread")]
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     process::harden();
+    process::open_many_files();
     let clock = Clock::system();
     log::start(settings.verbosity, clock, std::io::stderr());
     settings.warnings().iter().for_each(|warning| warn!("{warning}"));

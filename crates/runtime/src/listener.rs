@@ -24,6 +24,9 @@ use crate::peers::Peers;
 /// How long a listener that is out of file descriptors waits before it tries again.
 const PAUSE_AFTER_ACCEPT_FAILED: Duration = Duration::from_millis(50);
 
+/// Clients that are told at the same time why they are turned away.
+const MOST_FAREWELLS: usize = 1_024;
+
 /// Connections the kernel may keep for us while we are busy (cut to `net.core.somaxconn`).
 const BACKLOG: i32 = 4_096;
 
@@ -164,6 +167,8 @@ impl Listener {
                         drop(place);
                     });
                 }
+                // Whoever comes in such numbers learns nothing from one more explanation.
+                None if connections.len() > self.limits.max_connections + MOST_FAREWELLS => {}
                 None => {
                     debug!(%peer, "no connection left for this peer");
                     connections.spawn(connection::turn_away(stream, self.limits.refusal.clone()));

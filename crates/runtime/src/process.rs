@@ -16,6 +16,15 @@ pub fn harden() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
+/// Lets this process have as many files and connections open as the machine allows it: the usual soft limit of 1,024 is
+/// meant for programs that use `select`.
+pub fn open_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Refused where we are confined; then the limits of the listeners still hold.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 /// The signals that end a process.
 #[derive(Debug)]
 pub struct StopSignals {

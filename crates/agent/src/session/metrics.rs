@@ -49,7 +49,8 @@ impl SessionMetrics {
         self.evicted.inc();
     }
 
-    pub(super) fn renewal_failed(&self, for_good: bool, code: &str) {
+    /// A renewal failed, for good or not, with this code.
+    pub fn renewal_failed(&self, for_good: bool, code: &str) {
         let kind = if for_good { "NonRecoverable" } else { "Recoverable" };
         self.errors.with_label_values(&[kind, code]).inc();
     }

@@ -1,0 +1,37 @@
+//! What the papers say of the agent is true.
+
+use std::collections::BTreeSet;
+
+use agent::endpoint::EndpointMetrics;
+use agent::session::SessionMetrics;
+use prometheus::Registry;
+
+#[test]
+fn docs_metrics_names_exactly_the_metrics_there_are() {
+    let registry = Registry::new();
+    EndpointMetrics::register(&registry).unwrap();
+    SessionMetrics::register(&registry).unwrap().renewal_failed(true, "ExpiredTokenException");
+    let registered: BTreeSet<String> =
+        registry.gather().iter().map(|family| family.name().to_owned()).collect();
+    let page = include_str!("../../../docs/metrics.md");
+    let documented: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(documented, registered);
+}
+
+#[test]
+fn docs_settings_names_exactly_the_flags_there_are() {
+    let page = include_str!("../../../docs/settings.md");
+    let documented: BTreeSet<String> = page
+        .lines()
+        .filter(|line| line.starts_with("| `--"))
+        .flat_map(|line| line.split('|').nth(1).unwrap_or_default().split('`'))
+        .filter_map(|word| word.strip_prefix("--"))
+        .map(str::to_owned)
+        .collect();
+    let known: BTreeSet<String> = agent::command::server_flags().into_iter().collect();
+    assert_eq!(documented, known);
+}
