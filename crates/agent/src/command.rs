@@ -19,7 +19,7 @@ struct Line {
 enum Command {
     /// Answers pods until it is told to stop
     #[command(args_override_self = true)]
-    Server(ServerFlags),
+    Server(Box<ServerFlags>),
     /// Prints the version
     Version,
 }
@@ -123,7 +123,7 @@ pub enum Asked {
 pub fn read(arguments: impl IntoIterator<Item = String>) -> Result<Asked, clap::Error> {
     let Line { verbosity, command } = Line::try_parse_from(arguments).map_err(name_nearest_flag)?;
     Ok(match command {
-        Command::Server(flags) => Asked::Serve(Box::new(ServerFlags { verbosity, ..flags })),
+        Command::Server(flags) => Asked::Serve(Box::new(ServerFlags { verbosity, ..*flags })),
         Command::Version => Asked::Version,
     })
 }

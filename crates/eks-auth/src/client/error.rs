@@ -100,7 +100,7 @@ fn refusal(error: &SdkError<AssumeRoleForPodIdentityError, HttpResponse>, status
     match ErrorCode::from_name(name) {
         Some(code) => ExchangeError::Refused { code, request_id, message },
         // A 2xx or 5xx without a name of the model is a front end that stumbled, not a refusal of our call.
-        None if status < 400 || status >= 500 => {
+        None if !(400..500).contains(&status) => {
             ExchangeError::Unintelligible(format!("status {status} without an error of the API's model"))
         }
         None => ExchangeError::RefusedCaller { status, code: shortened(name), request_id, message },
