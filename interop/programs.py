@@ -138,7 +138,7 @@ class Emulator:
         raise RuntimeError(f"every new token of pod {pod} equals the one before")
 
     def keys(self):
-        words = shlex.split(self._run("keys", "--data", str(self._data)).replace("export ", ""))
+        words = shlex.split(self._run("keys", "--data", str(self._data)).replace("export ", ""), comments=True)
         return dict(word.split("=", 1) for word in words)
 
     def runner(self):
