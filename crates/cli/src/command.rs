@@ -12,7 +12,12 @@ use runtime::log::Verbosity;
 
 /// Pod identity for people: a whole development system in one process, and the commands to use it.
 #[derive(Debug, Parser)]
-#[command(name = "pod-identity", disable_version_flag = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "pod-identity",
+    disable_version_flag = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 struct Line {
     #[command(subcommand)]
     asked: Asked,
@@ -210,8 +215,9 @@ impl FromStr for Pairing {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split_once('=').and_then(|(account, role)| Some((account.split_once('/')?, role)));
-        let ((namespace, service_account), role) =
-            parts.ok_or("write NAMESPACE/SERVICE_ACCOUNT=ROLE_ARN, such as shop/web=arn:aws:iam::111122223333:role/web")?;
+        let ((namespace, service_account), role) = parts.ok_or(
+            "write NAMESPACE/SERVICE_ACCOUNT=ROLE_ARN, such as shop/web=arn:aws:iam::111122223333:role/web",
+        )?;
         let role_arn = role.parse().map_err(|error: identity::ArnError| error.to_string())?;
         let account =
             ServiceAccount { namespace: namespace.to_owned(), service_account: service_account.to_owned() };
@@ -255,7 +261,9 @@ fn region(text: &str) -> Result<String, String> {
 fn http_url(text: &str) -> Result<String, String> {
     let url: Result<http::Uri, _> = text.parse();
     match url {
-        Ok(url) if matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() => Ok(text.to_owned()),
+        Ok(url) if matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() => {
+            Ok(text.to_owned())
+        }
         _ => Err("a URL such as http://127.0.0.1:9000".to_owned()),
     }
 }

@@ -12,10 +12,10 @@ pub(crate) use association::{AssociateError, associate};
 pub(crate) use client::{Client, ControlError};
 pub(crate) use desk::Desk;
 pub(crate) use messages::{
-    AccessKeyReply, AssociateReply, AssociateRequest, AssociationList, AssociationView, Failure, Outcome, Status, TokenReply,
-    TokenRequest,
+    AccessKeyReply, AssociateReply, AssociateRequest, AssociationList, AssociationView, Failure, Status,
+    TokenReply, TokenRequest,
 };
-pub(crate) use server::{SocketError, ControlSocket};
+pub(crate) use server::{ControlSocket, SocketError};
 
 /// The longest a token is issued for. EKS projects tokens for 24 hours at most.
 pub(crate) const LONGEST_TOKEN: Duration = Duration::from_secs(24 * 3_600);

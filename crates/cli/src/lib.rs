@@ -7,5 +7,6 @@ mod dev;
 mod entry;
 mod errand;
 mod pod;
+mod terminal;
 
 pub use entry::carry_out;

@@ -35,8 +35,8 @@ fn a_pairing_is_a_service_account_and_its_role() {
 #[test]
 fn values_that_cannot_be_used_are_refused_with_what_is_allowed() {
     for (text, wanted) in [
-        ("dev --cluster -x", "letters, digits, hyphens"),
-        ("dev --cluster a/b", "a cluster name has 1 to 100"),
+        ("dev --cluster=-x", "letters, digits, hyphens and underscores"),
+        ("dev --cluster a/b", "letters, digits, hyphens and underscores"),
         ("dev --region US", "a region such as us-west-2"),
         ("dev --account 12", "12 digits"),
         ("dev --agent-port 70000", "70000"),
@@ -60,7 +60,8 @@ fn values_that_cannot_be_used_are_refused_with_what_is_allowed() {
 
 #[test]
 fn whatever_follows_two_dashes_belongs_to_the_program() {
-    let Some(Errand::Run(run)) = dev("dev run -n shop -s web --pod web-1 -- aws s3 ls --data x").errand else {
+    let Some(Errand::Run(run)) = dev("dev run -n shop -s web --pod web-1 -- aws s3 ls --data x").errand
+    else {
         panic!("not a run")
     };
     assert_eq!(run.command, ["aws", "s3", "ls", "--data", "x"]);

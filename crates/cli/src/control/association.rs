@@ -30,7 +30,9 @@ pub(crate) async fn associate(
     let new = NewAssociation::from(request);
     loop {
         let id = match store.create(new.clone(), now).await {
-            Ok(stored) => return Ok(AssociateReply { outcome: Outcome::Created, association: stored.into() }),
+            Ok(stored) => {
+                return Ok(AssociateReply { outcome: Outcome::Created, association: stored.into() });
+            }
             Err(CreateError::Taken(id)) => id,
             Err(CreateError::Store(error)) => return Err(error.into()),
         };

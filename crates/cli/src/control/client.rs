@@ -15,8 +15,8 @@ use tokio::net::UnixStream;
 
 use super::messages::path;
 use super::{
-    AccessKeyReply, AssociateReply, AssociateRequest, AssociationList, AssociationView, Failure, Status, TokenReply,
-    TokenRequest,
+    AccessKeyReply, AssociateReply, AssociateRequest, AssociationList, AssociationView, Failure, Status,
+    TokenReply, TokenRequest,
 };
 use crate::command::ServiceAccount;
 
@@ -24,7 +24,7 @@ use crate::command::ServiceAccount;
 #[derive(Debug, Error)]
 pub(crate) enum ControlError {
     /// There is none.
-    #[error("pod-identity dev is not running with {}: start it with pod-identity dev{}", folder.display(), flag(folder, *is_default))]
+    #[error("dev is not running with {}: start it with pod-identity dev{}", folder.display(), flag(folder, *is_default))]
     NotRunning {
         /// Its folder.
         folder: PathBuf,
@@ -40,7 +40,7 @@ pub(crate) enum ControlError {
         source: io::Error,
     },
     /// It stopped, or is no pod-identity.
-    #[error("pod-identity dev in {} did not answer: {what}", folder.display())]
+    #[error("dev in {} did not answer: {what}", folder.display())]
     NoAnswer {
         /// Its folder.
         folder: PathBuf,
@@ -89,7 +89,12 @@ impl Client {
 
     pub(crate) async fn dissociate(&self, account: &ServiceAccount) -> Result<AssociationView, ControlError> {
         let ServiceAccount { namespace, service_account } = account;
-        self.call(Method::DELETE, &format!("{}/{namespace}/{service_account}", path::ASSOCIATIONS), Bytes::new()).await
+        self.call(
+            Method::DELETE,
+            &format!("{}/{namespace}/{service_account}", path::ASSOCIATIONS),
+            Bytes::new(),
+        )
+        .await
     }
 
     pub(crate) async fn access_key(&self) -> Result<AccessKeyReply, ControlError> {
@@ -105,10 +110,19 @@ impl Client {
         self.call(Method::POST, path, body.into()).await
     }
 
-    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ControlError> {
-        let no_answer = |what: &dyn ToString| ControlError::NoAnswer { folder: self.folder.clone(), what: what.to_string() };
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ControlError> {
+        let no_answer = |what: &dyn ToString| ControlError::NoAnswer {
+            folder: self.folder.clone(),
+            what: what.to_string(),
+        };
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.not_connected(error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| no_answer(&error))?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| no_answer(&error))?;
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -122,13 +136,16 @@ impl Client {
             let body = response.into_body().collect().await?.to_bytes();
             Ok::<_, hyper::Error>((status, body))
         };
-        // The connection moves bytes only while it is polled, and ends with this one request.
+        tokio::pin!(exchanged);
+        // The connection moves bytes only while it is polled. When it ends first, the answer is there or never comes.
         let (status, body) = tokio::select! {
-            exchanged = exchanged => exchanged.map_err(|error| no_answer(&error))?,
-            ended = connection => return Err(no_answer(&ended.map_or_else(|error| error.to_string(), |()| "it hung up".into()))),
-        };
+            exchanged = &mut exchanged => exchanged,
+            _ = connection => exchanged.await,
+        }
+        .map_err(|error| no_answer(&error))?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|_| no_answer(&"it speaks another version's language"));
+            return serde_json::from_slice(&body)
+                .map_err(|_| no_answer(&"it speaks another version's language"));
         }
         let Failure { message } = serde_json::from_slice(&body).map_err(|_| no_answer(&status))?;
         Err(ControlError::Refused(message))

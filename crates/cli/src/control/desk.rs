@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 
 use super::messages::{AccessKeyReplyOut, TokenReplyOut, path};
 use super::{
-    AssociateError, AssociateRequest, AssociationList, Failure, LONGEST_TOKEN, Status, TokenRequest, associate,
+    AssociateError, AssociateRequest, AssociationList, Failure, LONGEST_TOKEN, Status, TokenRequest,
+    associate,
 };
 
 /// The desk behind the control socket. Clones share it.
@@ -58,7 +59,10 @@ impl Desk {
                 secret_access_key: access_key.secret.expose_str(),
             })),
             // Both ends are of one program; this is what an older or newer one hears.
-            _ => Err((StatusCode::NOT_FOUND, format!("this pod-identity knows no {method} {path}: use its own version"))),
+            _ => Err((
+                StatusCode::NOT_FOUND,
+                format!("this pod-identity knows no {method} {path}: use its own version"),
+            )),
         };
         answered.unwrap_or_else(|(status, message)| (status, json(&Failure { message })))
     }
@@ -69,7 +73,8 @@ impl Desk {
         // Named like the first pod of a StatefulSet, so that the same command is the same pod every time.
         let pod = pod.unwrap_or_else(|| format!("{service_account}-0"));
         let node = Some("localhost");
-        let subject = Subject::new(&namespace, &service_account, &pod, node).map_err(|error| complaint(&error))?;
+        let subject =
+            Subject::new(&namespace, &service_account, &pod, node).map_err(|error| complaint(&error))?;
         let lifetime = Duration::from_secs(lifetime_seconds);
         if lifetime.is_zero() || lifetime > LONGEST_TOKEN {
             return Err((StatusCode::BAD_REQUEST, "a token is good for 1 to 86400 seconds".to_owned()));
@@ -97,14 +102,22 @@ impl Desk {
 
     /// `DELETE /v1/associations/NAMESPACE/SERVICE_ACCOUNT`: Kubernetes names need no encoding in a path.
     async fn dissociate(&self, path: &str) -> Result<Reply, Complaint> {
-        let names = path.strip_prefix(path::ASSOCIATIONS).and_then(|rest| rest.strip_prefix('/')?.split_once('/'));
+        let names =
+            path.strip_prefix(path::ASSOCIATIONS).and_then(|rest| rest.strip_prefix('/')?.split_once('/'));
         let (namespace, service_account) =
             names.ok_or((StatusCode::BAD_REQUEST, "name a namespace and a service account".to_owned()))?;
         let nothing = || {
-            let text = format!("{namespace}/{service_account} has no association: pod-identity dev associations lists them all");
+            let text = format!(
+                "{namespace}/{service_account} has no association: pod-identity dev associations lists them all"
+            );
             (StatusCode::NOT_FOUND, text)
         };
-        let found = self.0.store.find(namespace, service_account).map_err(|error| broken(&error))?.ok_or_else(nothing)?;
+        let found = self
+            .0
+            .store
+            .find(namespace, service_account)
+            .map_err(|error| broken(&error))?
+            .ok_or_else(nothing)?;
         let deleted = self.0.store.delete(found.association.id).await.map_err(|error| broken(&error))?;
         Ok(reply(&super::AssociationView::from(deleted.ok_or_else(nothing)?)))
     }
@@ -116,13 +129,14 @@ fn complaint(error: &dyn std::error::Error) -> Complaint {
     (StatusCode::BAD_REQUEST, error.to_string())
 }
 
-fn broken(error: &dyn std::error::Error) -> Complaint {
+fn broken(error: &(dyn std::error::Error + 'static)) -> Complaint {
     tracing::error!(error, "the control socket could not do what it was asked to");
     (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Complaint> {
-    serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be read: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be read: {error}")))
 }
 
 fn reply(body: &impl Serialize) -> Reply {

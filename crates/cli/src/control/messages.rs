@@ -3,7 +3,7 @@
 use std::fmt;
 
 use control_plane::store::{Grant, NewAssociation, Stored};
-use identity::{AssociationId, RoleArn, Secret};
+use identity::{AccountId, AssociationId, RoleArn, Secret};
 use serde::{Deserialize, Serialize};
 
 use crate::command::ServiceAccount;
@@ -24,6 +24,8 @@ pub(crate) struct Status {
     pub(crate) pid: u32,
     /// The cluster it is.
     pub(crate) cluster: String,
+    /// The account it pretends to belong to.
+    pub(crate) account: AccountId,
     /// The region it pretends to be in.
     pub(crate) region: String,
     /// What `AWS_CONTAINER_CREDENTIALS_FULL_URI` is to be.
@@ -85,7 +87,8 @@ impl AssociateRequest {
 
 impl From<AssociateRequest> for NewAssociation {
     fn from(request: AssociateRequest) -> Self {
-        let AssociateRequest { namespace, service_account, role_arn, target_role_arn, disable_session_tags } = request;
+        let AssociateRequest { namespace, service_account, role_arn, target_role_arn, disable_session_tags } =
+            request;
         let grant = Grant { role_arn, target_role_arn, disable_session_tags };
         Self { namespace, service_account, grant }
     }
@@ -119,12 +122,20 @@ impl fmt::Display for AssociateReply {
         let AssociationView { association_id, namespace, service_account, role_arn, .. } = &self.association;
         match &self.outcome {
             Outcome::Created => write!(f, "{association_id}: {namespace}/{service_account} has {role_arn}"),
-            Outcome::Unchanged => write!(f, "{association_id}: {namespace}/{service_account} has {role_arn} already"),
+            Outcome::Unchanged => {
+                write!(f, "{association_id}: {namespace}/{service_account} has {role_arn} already")
+            }
             Outcome::Changed { before } if before == role_arn => {
-                write!(f, "{association_id}: {namespace}/{service_account} has {role_arn} as before, with other options")
+                write!(
+                    f,
+                    "{association_id}: {namespace}/{service_account} has {role_arn} as before, with other options"
+                )
             }
             Outcome::Changed { before } => {
-                write!(f, "{association_id}: {namespace}/{service_account} has {role_arn}, in place of {before}")
+                write!(
+                    f,
+                    "{association_id}: {namespace}/{service_account} has {role_arn}, in place of {before}"
+                )
             }
         }
     }
@@ -146,9 +157,22 @@ pub(crate) struct AssociationView {
 
 impl From<Stored> for AssociationView {
     fn from(stored: Stored) -> Self {
-        let identity::Association { id, namespace, service_account, role_arn, target_role_arn, disable_session_tags } =
-            stored.association;
-        Self { association_id: id, namespace, service_account, role_arn, target_role_arn, disable_session_tags }
+        let identity::Association {
+            id,
+            namespace,
+            service_account,
+            role_arn,
+            target_role_arn,
+            disable_session_tags,
+        } = stored.association;
+        Self {
+            association_id: id,
+            namespace,
+            service_account,
+            role_arn,
+            target_role_arn,
+            disable_session_tags,
+        }
     }
 }
 

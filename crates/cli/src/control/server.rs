@@ -130,7 +130,13 @@ async fn respond(desk: Desk, request: Request<Incoming>) -> Result<Response<Full
     let (head, body) = request.into_parts();
     let (status, content) = match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => desk.answer(&head.method, head.uri.path(), &body.to_bytes()).await,
-        Err(_) => (StatusCode::BAD_REQUEST, Bytes::from_static(br#"{"message":"the request did not arrive whole"}"#)),
+        Err(_) => (
+            StatusCode::BAD_REQUEST,
+            Bytes::from_static(br#"{"message":"the request did not arrive whole"}"#),
+        ),
     };
-    Response::builder().status(status).header(header::CONTENT_TYPE, "application/json").body(Full::new(content))
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(content))
 }

@@ -1,0 +1,34 @@
+//! What a person reads when the system has started: what runs, and the next command.
+
+use super::{Folder, System};
+
+/// A few lines for a terminal.
+pub(crate) fn greeting(system: &System, folder: &Folder, ephemeral: bool) -> String {
+    let status = system.status();
+    let data =
+        if folder.is_default() { String::new() } else { format!(" --data {}", folder.path().display()) };
+    let kept = if ephemeral { "in memory".to_owned() } else { format!("in {}", folder.path().display()) };
+    let (namespace, service_account) = match system.associated().first() {
+        Some(reply) => (reply.association.namespace.as_str(), reply.association.service_account.as_str()),
+        None => ("shop", "web"),
+    };
+    let account = format!("--namespace {namespace} --service-account {service_account}");
+    let mut lines = vec![
+        format!("cluster {} in {} is running, its state is {kept}", status.cluster, status.region),
+        format!("  credentials  {}", status.credentials_uri),
+        format!("  EKS Auth     {}  (pod-identity dev keys{data} signs calls to it)", status.api),
+        format!("  metrics      http://{}/metrics", system.metrics()),
+    ];
+    lines.extend(system.associated().iter().map(|reply| format!("  association  {reply}")));
+    if !system.has_associations() {
+        let role = format!("arn:aws:iam::{}:role/{service_account}", status.account);
+        lines.push(format!("give a role:  pod-identity dev associate{data} {account} --role-arn {role}"));
+    }
+    lines.push(format!("be that pod:  pod-identity dev run{data} {account} -- COMMAND"));
+    lines.push(format!(
+        "or ask:       curl -H \"Authorization: $(pod-identity dev token{data} {account})\" {}",
+        status.credentials_uri
+    ));
+    lines.push(String::new());
+    lines.join("\n")
+}

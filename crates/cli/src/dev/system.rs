@@ -1,0 +1,251 @@
+//! The development system put together: open makes and binds everything and fails loudly, serve runs it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::settings::BindHost;
+use agent::{Agent, EksAuthUpstream, World};
+use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use control_plane::access_key::AccessKey;
+use control_plane::api::Api;
+use control_plane::issuer::{SigningKey, SigningKeyError, TokenIssuer};
+use control_plane::store::{self, Store};
+use control_plane::sts::DevelopmentSts;
+use eks_auth::{NodeDetails, OwnCredentials, RoleAssumer, Service, SigningKeysError, Sts, TransportSettings};
+use prometheus::Registry;
+use runtime::{BindError, Clock, Drain, DrainWatch, Limits, Listener, Readiness};
+use thiserror::Error;
+
+use super::folder::FolderLock;
+use super::{FolderError, Settings, StsSettings};
+use crate::control::{
+    AssociateError, AssociateReply, AssociateRequest, ControlSocket, Desk, SocketError, Status, associate,
+};
+
+/// How long the API waits for the agent's last calls once the agent has stopped.
+const API_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why the system cannot start.
+#[derive(Debug, Error)]
+pub(crate) enum OpenError {
+    /// Its folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Its database.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The key that signs tokens.
+    #[error(transparent)]
+    SigningKey(#[from] SigningKeyError),
+    /// The keys that verify them.
+    #[error("the signing key signs no tokens")]
+    Verifier(#[from] SigningKeysError),
+    /// A port.
+    #[error("{bind}; use {flag} PORT (0 takes any free one)")]
+    Port {
+        /// What is wrong with it.
+        bind: BindError,
+        /// How to have another one.
+        flag: &'static str,
+    },
+    /// The agent, for another reason than a port.
+    #[error(transparent)]
+    Agent(agent::OpenError),
+    /// The control socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// An association that was asked for.
+    #[error("--associate {account}: {source}")]
+    Associate {
+        /// Namespace and service account.
+        account: String,
+        /// Why not.
+        source: AssociateError,
+    },
+}
+
+/// A development system that is bound to its ports.
+pub(crate) struct System {
+    api: Listener,
+    answers: Api,
+    agent: Agent,
+    control: ControlSocket,
+    desk: Desk,
+    store: Store,
+    status: Status,
+    metrics: SocketAddr,
+    associated: Vec<AssociateReply>,
+    /// Last, so that it outlives everything that uses the folder.
+    lock: FolderLock,
+}
+
+impl System {
+    /// Makes what is not there yet and binds everything. Calls nobody.
+    pub(crate) async fn open(settings: Settings, clock: Clock) -> Result<Self, OpenError> {
+        let lock = settings.folder.take()?;
+        let Kept { store, signing_key, access_key } = Kept::of(&settings)?;
+        let on_loopback = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+        let api = Listener::bind(on_loopback(settings.api_port), Limits::default())
+            .map_err(|bind| OpenError::Port { bind, flag: "--api-port" })?;
+        // Its port belongs to the issuer's name, so nothing can be issued before this listener is bound.
+        let url = format!("http://{}", api.local_addr());
+        let issuer = Arc::new(TokenIssuer::new(url.clone(), signing_key, store.cluster_uid()));
+        let service = Service::new(
+            settings.cluster.clone(),
+            settings.session_duration,
+            Arc::new(store.clone()),
+            Arc::new(issuer.verifier()?),
+            assumer(&settings, clock).await,
+        );
+        let answers = Api::new(service, &issuer, [access_key.clone()].into_iter().collect(), clock);
+        let agent = agent(&settings, &url, &access_key, clock)?;
+        let endpoint = agent.endpoints().first().copied().unwrap_or_else(|| on_loopback(settings.agent_port));
+        let status = Status {
+            pid: std::process::id(),
+            cluster: settings.cluster.name.to_string(),
+            account: settings.cluster.account.clone(),
+            region: settings.cluster.region.clone(),
+            credentials_uri: format!("http://{endpoint}/v1/credentials"),
+            api: url,
+        };
+        let associated = associate_all(&settings, &store, clock).await?;
+        let desk = Desk::new(store.clone(), issuer, access_key, status.clone(), clock);
+        let control = ControlSocket::bind(&settings.folder.control_socket())?;
+        let metrics = agent.metrics();
+        Ok(Self { api, answers, agent, control, desk, store, status, metrics, associated, lock })
+    }
+
+    /// Where it is reached.
+    pub(crate) fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Where metrics and probes are.
+    pub(crate) fn metrics(&self) -> SocketAddr {
+        self.metrics
+    }
+
+    /// What became of the associations that were asked for.
+    pub(crate) fn associated(&self) -> &[AssociateReply] {
+        &self.associated
+    }
+
+    /// Whether any service account has a role.
+    pub(crate) fn has_associations(&self) -> bool {
+        self.store.list().is_ok_and(|all| !all.is_empty())
+    }
+
+    /// Its readiness, to revoke before it stops.
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.agent.readiness()
+    }
+
+    /// Serves until the drain is over.
+    pub(crate) async fn serve(self, drain: DrainWatch) {
+        // The agent's last exchanges need the API, so the API has a drain of its own that starts when the agent is done.
+        let behind = Drain::new();
+        let in_front = async {
+            tokio::join!(self.agent.serve(drain.clone()), self.control.serve(self.desk, drain));
+            let _ = behind.within(API_PATIENCE).await;
+        };
+        tokio::join!(self.api.serve(self.answers, behind.watch()), in_front);
+        drop(self.lock);
+    }
+}
+
+/// What outlives the process, unless it is ephemeral.
+struct Kept {
+    store: Store,
+    signing_key: SigningKey,
+    access_key: AccessKey,
+}
+
+impl Kept {
+    fn of(settings: &Settings) -> Result<Self, OpenError> {
+        let (folder, account) = (&settings.folder, &settings.cluster.account);
+        if settings.ephemeral {
+            let (store, signing_key) = (Store::in_memory()?, SigningKey::ephemeral()?);
+            return Ok(Self { store, signing_key, access_key: AccessKey::long_term(account) });
+        }
+        Ok(Self {
+            store: Store::open(&folder.database())?,
+            signing_key: SigningKey::kept_in(&folder.signing_key())?,
+            access_key: folder.access_key(account)?,
+        })
+    }
+}
+
+async fn assumer(settings: &Settings, clock: Clock) -> Arc<dyn RoleAssumer> {
+    match &settings.sts {
+        StsSettings::Embedded => Arc::new(DevelopmentSts::new(clock)),
+        StsSettings::Aws { endpoint, transport } => {
+            let region = &settings.cluster.region;
+            let time = SharedTimeSource::new(SdkClock(clock));
+            Arc::new(
+                Sts::connect(region, endpoint.as_deref(), TransportSettings::clone(transport), time).await,
+            )
+        }
+    }
+}
+
+/// The agent as on a node, but for its addresses and for whom it calls.
+fn agent(settings: &Settings, url: &str, key: &AccessKey, clock: Clock) -> Result<Agent, OpenError> {
+    let agent = agent::Settings {
+        bind_hosts: vec![BindHost { address: Ipv4Addr::LOCALHOST.into(), required: true }],
+        port: settings.agent_port,
+        // The metrics port answers probes too; nobody needs to know where these are.
+        probe_port: 0,
+        metrics_address: Ipv4Addr::LOCALHOST.into(),
+        metrics_port: settings.metrics_port,
+        endpoint: Some(url.to_owned()),
+        instance_metadata: false,
+        ..agent::Settings::for_cluster(settings.cluster.name.clone())
+    };
+    let upstream = eks_auth::UpstreamSettings {
+        region: Some(settings.cluster.region.clone()),
+        credentials: OwnCredentials::Fixed {
+            access_key_id: key.id.clone(),
+            secret_access_key: key.secret.clone(),
+        },
+        node: NodeDetails::default(),
+        ..agent.upstream()
+    };
+    let world = World { clock, upstream: EksAuthUpstream::new(upstream, clock), registry: Registry::new() };
+    Agent::open(&agent, world).map_err(|error| match error {
+        agent::OpenError::Bind(bind)
+            if bind.address.port() == settings.metrics_port && settings.metrics_port != 0 =>
+        {
+            OpenError::Port { bind, flag: "--metrics-port" }
+        }
+        agent::OpenError::Bind(bind) => OpenError::Port { bind, flag: "--agent-port" },
+        other => OpenError::Agent(other),
+    })
+}
+
+async fn associate_all(
+    settings: &Settings,
+    store: &Store,
+    clock: Clock,
+) -> Result<Vec<AssociateReply>, OpenError> {
+    let mut associated = Vec::new();
+    for pairing in &settings.associate {
+        let request = AssociateRequest::new(pairing.account.clone(), pairing.role_arn.clone());
+        let done = associate(store, request, clock.now()).await.map_err(|source| OpenError::Associate {
+            account: format!("{}/{}", pairing.account.namespace, pairing.account.service_account),
+            source,
+        })?;
+        associated.push(done);
+    }
+    Ok(associated)
+}
+
+/// Our clock as the SDK wants it.
+#[derive(Debug)]
+struct SdkClock(Clock);
+
+impl TimeSource for SdkClock {
+    fn now(&self) -> std::time::SystemTime {
+        self.0.now()
+    }
+}

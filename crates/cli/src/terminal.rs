@@ -1,0 +1,23 @@
+//! Speaking to the person at the terminal: results on stdout, everything else on stderr.
+
+use std::io::{self, Write};
+
+/// A result. An error means that nobody listens any more.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// A remark that is no result.
+pub(crate) fn note(text: &str) {
+    // Where nobody reads stderr, there is nobody to tell that to either.
+    let _ = writeln!(io::stderr().lock(), "pod-identity: {text}");
+}
+
+/// Why something did not happen: the whole chain of reasons, on one line.
+pub(crate) fn complain(error: &dyn std::error::Error) {
+    let chain: Vec<String> =
+        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+    note(&chain.join(": "));
+}
