@@ -1,0 +1,8 @@
+//! `pod-identity dev` from outside: real processes, real sockets, real signals.
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod life;
+mod run;
+mod system;
+mod use_it;
