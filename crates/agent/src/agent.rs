@@ -164,7 +164,11 @@ fn bind_endpoints(settings: &Settings) -> Result<Vec<Listener>, BindError> {
 /// Localhost in both families: kubelet may dial either. IPv6 where there is any.
 fn bind_probes(port: u16) -> Result<Vec<Listener>, BindError> {
     let first = Listener::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), Limits::default())?;
-    let second = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), first.local_addr().port());
+    if port == 0 {
+        // A port that is free in one family need not be free in the other.
+        return Ok(vec![first]);
+    }
+    let second = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
     match Listener::bind(second, Limits::default()) {
         Ok(second) => Ok(vec![first, second]),
         Err(error) if error.is_address_missing() => Ok(vec![first]),

@@ -50,5 +50,6 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let (drain, readiness) = (Drain::new(), agent.readiness());
     let work = agent.serve(drain.watch());
     process::run_until_stopped(signals, &drain, settings.drain_patience, || readiness.revoke(), work).await;
+    anyhow::ensure!(drain.has_started(), "the agent ended without being told to, its log says why");
     Ok(())
 }

@@ -23,15 +23,11 @@ impl RefusedTokens {
     }
 
     /// The refusal of this token, while it is remembered.
-    pub(super) fn find(&mut self, digest: &TokenDigest, now: SystemTime) -> Option<Refusal> {
+    pub(super) fn find(&self, digest: &TokenDigest, now: SystemTime) -> Option<Refusal> {
         let (refusal, until) = self.0.peek(digest)?;
+        let left = until.duration_since(now).unwrap_or_default();
         // Seen from a clock that was set back, `until` may be hours away; then it does not count.
-        let left = until.duration_since(now).ok().filter(|left| *left <= LONGEST)?;
-        if left.is_zero() {
-            self.0.pop(digest);
-            return None;
-        }
-        Some(refusal.clone())
+        (!left.is_zero() && left <= LONGEST).then(|| refusal.clone())
     }
 
     /// Remembers a refusal for as long as its kind deserves; `chance` spreads those that came together.
