@@ -8,4 +8,4 @@ mod system;
 pub(crate) use folder::{Folder, FolderError};
 pub(crate) use greeting::greeting;
 pub(crate) use settings::{Settings, SettingsError, StsSettings};
-pub(crate) use system::{OpenError, System};
+pub(crate) use system::{OpenError, PartEnded, System};

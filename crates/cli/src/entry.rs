@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::command::{Asked, Data, Dev, Errand, Start};
 use crate::control::{Client, ControlError};
-use crate::dev::{Folder, FolderError, OpenError, Settings, SettingsError, System, greeting};
+use crate::dev::{Folder, FolderError, OpenError, PartEnded, Settings, SettingsError, System, greeting};
 use crate::pod::RunError;
 use crate::{errand, pod, terminal};
 
@@ -27,6 +27,8 @@ enum Failed {
     Folder(#[from] FolderError),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Broken(#[from] PartEnded),
     #[error(transparent)]
     Control(#[from] ControlError),
     #[error(transparent)]
@@ -80,8 +82,10 @@ async fn start(flags: Start) -> Result<ExitCode, Failed> {
     // Whoever started it in the background with its output closed still wants it to run.
     let _ = terminal::print(&greeting(&system, &folder, ephemeral));
     let (drain, readiness) = (Drain::new(), system.readiness());
-    let work = system.serve(drain.watch());
+    let mut served = Ok(());
+    let work = async { served = system.serve(drain.watch()).await };
     process::run_until_stopped(signals, &drain, DRAIN_PATIENCE, || readiness.revoke(), work).await;
+    served?;
     Ok(ExitCode::SUCCESS)
 }
 

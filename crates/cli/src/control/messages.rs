@@ -20,8 +20,6 @@ pub(super) mod path {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Status {
-    /// Its process.
-    pub(crate) pid: u32,
     /// The cluster it is.
     pub(crate) cluster: String,
     /// The account it pretends to belong to.

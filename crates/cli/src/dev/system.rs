@@ -102,7 +102,6 @@ impl System {
         let agent = agent(&settings, &url, &access_key, clock)?;
         let endpoint = agent.endpoints().first().copied().unwrap_or_else(|| on_loopback(settings.agent_port));
         let status = Status {
-            pid: std::process::id(),
             cluster: settings.cluster.name.to_string(),
             account: settings.cluster.account.clone(),
             region: settings.cluster.region.clone(),
@@ -142,17 +141,40 @@ impl System {
     }
 
     /// Serves until the drain is over.
-    pub(crate) async fn serve(self, drain: DrainWatch) {
+    ///
+    /// # Errors
+    /// When a part ends that should not have; the others are then cut, since a system without it is of no use.
+    pub(crate) async fn serve(self, drain: DrainWatch) -> Result<(), PartEnded> {
+        let unless = |stopping: bool, part| if stopping { Ok(()) } else { Err(PartEnded(part)) };
+        let agent = async {
+            self.agent.serve(drain.clone()).await;
+            unless(drain.has_started(), "agent")
+        };
+        let control = async {
+            self.control.serve(self.desk, drain.clone()).await;
+            unless(drain.has_started(), "control socket")
+        };
         // The agent's last exchanges need the API, so the API has a drain of its own that starts when the agent is done.
         let behind = Drain::new();
         let in_front = async {
-            tokio::join!(self.agent.serve(drain.clone()), self.control.serve(self.desk, drain));
+            tokio::try_join!(agent, control)?;
             let _ = behind.within(API_PATIENCE).await;
+            Ok(())
         };
-        tokio::join!(self.api.serve(self.answers, behind.watch()), in_front);
+        let api = async {
+            self.api.serve(self.answers, behind.watch()).await;
+            unless(behind.has_started(), "EKS Auth API")
+        };
+        let ended = tokio::try_join!(api, in_front);
         drop(self.lock);
+        ended.map(|((), ())| ())
     }
 }
+
+/// A part of a running system is gone.
+#[derive(Debug, Error)]
+#[error("the {0} of this system broke; the log above says how, please report it")]
+pub(crate) struct PartEnded(&'static str);
 
 /// What outlives the process, unless it is ephemeral.
 struct Kept {

@@ -83,7 +83,6 @@ mod tests {
 
     fn status() -> Status {
         Status {
-            pid: 1,
             cluster: "dev".into(),
             account: "111122223333".parse().unwrap(),
             region: "us-west-2".into(),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod life;
+mod roles;
 mod run;
 mod system;
 mod use_it;

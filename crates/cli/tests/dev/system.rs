@@ -44,6 +44,11 @@ pub(crate) struct System {
 impl System {
     /// Starts one on free ports and waits until it says that it runs.
     pub(crate) async fn start(data: &Path, flags: &[&str]) -> Self {
+        Self::start_with(data, flags, &[]).await
+    }
+
+    /// The same, with variables of its own.
+    pub(crate) async fn start_with(data: &Path, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = pod_identity(data)
             .args([
                 "dev",
@@ -59,6 +64,7 @@ impl System {
             ])
             .arg(data)
             .args(flags)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -15,7 +15,6 @@ fn desk() -> Desk {
     let account = "111122223333".parse().unwrap();
     let access_key = AccessKey::long_term(&account);
     let status = Status {
-        pid: 1,
         cluster: "dev".into(),
         account,
         region: "us-west-2".into(),
