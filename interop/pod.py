@@ -18,7 +18,7 @@ WORK = HERE / ".work"
 
 CLIENTS = {
     "python": [str(WORK / "python/bin/python"), str(HERE / "clients/python/main.py")],
-    "javascript": ["node", str(WORK / "javascript/main.mjs")],
+    "javascript": [str(WORK / "javascript/node"), str(WORK / "javascript/main.mjs")],
     "rust": [str(WORK / "rust/debug/interop-rust")],
     "go": [str(WORK / "go/interop-go")],
     "java": ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{WORK}/java/classes:{WORK}/java/lib/*", "Main"],
