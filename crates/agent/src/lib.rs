@@ -11,4 +11,4 @@ pub mod upstream;
 
 pub use agent::{Agent, OpenError, World};
 pub use settings::Settings;
-pub use upstream::{EksAuthUpstream, Upstream};
+pub use upstream::{EksAuthUpstream, SdkClock, Upstream};

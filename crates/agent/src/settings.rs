@@ -226,24 +226,16 @@ impl Settings {
             1..=10,
         );
 
-        let first = |names: [&str; 2]| names.into_iter().find_map(|name| environment.get(name));
-        self.region = first(["AWS_REGION", "AWS_DEFAULT_REGION"]);
+        self.region = environment.get("AWS_REGION").or_else(|| environment.get("AWS_DEFAULT_REGION"));
         self.node_name = environment.get("NODE_NAME");
         let metadata_off = environment.get("AWS_EC2_METADATA_DISABLED");
         self.instance_metadata = !metadata_off.is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        if let Some(path) = environment.get("AWS_CA_BUNDLE") {
-            match self.transport.clone().with_ca_bundle(&path) {
-                Ok(transport) => self.transport = transport,
-                Err(error) => reader.add(Mistake::new("AWS_CA_BUNDLE", &path, &error.to_string())),
-            }
-        }
-        // HTTP_PROXY is not read: every call to AWS is TLS.
-        if let Some(proxy) = first(["HTTPS_PROXY", "https_proxy"]) {
-            let exceptions = first(["NO_PROXY", "no_proxy"]);
-            match self.transport.clone().with_proxy(&proxy, exceptions.as_deref()) {
-                Ok(transport) => self.transport = transport,
-                Err(error) => reader.add(Mistake::new("HTTPS_PROXY", "***", &error.to_string())),
-            }
+        match TransportSettings::from_environment(|name| environment.get(name)) {
+            Ok(transport) => self.transport = transport,
+            // The proxy's address may hold a password, and the error names the bundle's path itself.
+            Err(mistakes) => mistakes
+                .into_iter()
+                .for_each(|(variable, error)| reader.add(Mistake::new(variable, "***", &error.to_string()))),
         }
     }
 

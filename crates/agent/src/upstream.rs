@@ -61,7 +61,7 @@ impl Upstream for EksAuthUpstream {
 
 /// Our clock as the SDK wants it.
 #[derive(Debug)]
-struct SdkClock(Clock);
+pub struct SdkClock(pub Clock);
 
 impl TimeSource for SdkClock {
     fn now(&self) -> SystemTime {

@@ -207,6 +207,8 @@ async fn sdk_config(
     clock: SharedTimeSource,
 ) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        // Given, so that it is not read from the environment, where a value that makes no sense would be a panic.
+        .retry_config(RetryConfig::standard())
         .http_client(transport.http_client())
         .time_source(clock.clone());
     let config = provider_config(settings, transport);

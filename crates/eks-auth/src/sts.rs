@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials as SdkCredentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sts::config::retry::RetryConfig;
 use aws_sdk_sts::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::{AssumeRoleError as StsError, AssumeRoleOutput};
 use aws_sdk_sts::types::Tag;
@@ -29,6 +30,8 @@ impl Sts {
         clock: SharedTimeSource,
     ) -> Self {
         let sdk = aws_config::defaults(BehaviorVersion::latest())
+            // Given, so that it is not read from the environment, where a value that makes no sense would be a panic.
+            .retry_config(RetryConfig::standard())
             .http_client(Transport::new(transport).http_client())
             .region(Region::new(region.to_owned()))
             .time_source(clock)

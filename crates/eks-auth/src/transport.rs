@@ -42,6 +42,31 @@ pub struct TransportSettings {
 }
 
 impl TransportSettings {
+    /// What `AWS_CA_BUNDLE`, `HTTPS_PROXY` and `NO_PROXY` say (the last two in either case), as in AWS's other tools.
+    /// `HTTP_PROXY` is not read: every call to AWS is TLS.
+    ///
+    /// # Errors
+    /// Every variable that cannot be used, by name.
+    pub fn from_environment(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<(&'static str, TransportError)>> {
+        let first = |names: [&str; 2]| names.into_iter().find_map(&variable);
+        let (mut settings, mut mistakes) = (Self::default(), Vec::new());
+        if let Some(path) = variable("AWS_CA_BUNDLE") {
+            match settings.clone().with_ca_bundle(&path) {
+                Ok(changed) => settings = changed,
+                Err(error) => mistakes.push(("AWS_CA_BUNDLE", error)),
+            }
+        }
+        if let Some(proxy) = first(["HTTPS_PROXY", "https_proxy"]) {
+            match settings.clone().with_proxy(&proxy, first(["NO_PROXY", "no_proxy"]).as_deref()) {
+                Ok(changed) => settings = changed,
+                Err(error) => mistakes.push(("HTTPS_PROXY", error)),
+            }
+        }
+        if mistakes.is_empty() { Ok(settings) } else { Err(mistakes) }
+    }
+
     /// Reads `AWS_CA_BUNDLE` (which then replaces the system's roots, as in AWS's tools).
     ///
     /// # Errors

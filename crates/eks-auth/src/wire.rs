@@ -5,7 +5,7 @@ use std::fmt;
 use identity::{Secret, to_epoch_seconds};
 use serde::{Deserialize, Serialize};
 
-use crate::{Exchange, Refusal};
+use crate::Exchange;
 
 /// The body of the request; the cluster's name is in the path. Members it does not know are ignored, as AWS does.
 #[derive(Debug, Deserialize)]
@@ -118,8 +118,8 @@ pub struct ErrorBody<'a> {
     message: &'a str,
 }
 
-impl<'a> From<&'a Refusal> for ErrorBody<'a> {
-    fn from(refusal: &'a Refusal) -> Self {
-        Self { message: &refusal.message }
+impl<'a> From<&'a str> for ErrorBody<'a> {
+    fn from(message: &'a str) -> Self {
+        Self { message }
     }
 }

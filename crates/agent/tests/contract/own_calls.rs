@@ -218,3 +218,12 @@ async fn with_rotating_credentials_calls_are_signed_with_the_shared_file() {
     );
     leaks_nothing(&agent).await;
 }
+
+#[tokio::test]
+async fn retry_settings_of_the_environment_that_make_no_sense_are_no_matter() {
+    let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
+    let agent =
+        agent_in(Some(&upstream.url()), &[("AWS_MAX_ATTEMPTS", "0"), ("AWS_RETRY_MODE", "bogus")]).await;
+    assert_eq!(agent.ask(&token("web-0")).await.status, 200);
+    leaks_nothing(&agent).await;
+}

@@ -156,17 +156,10 @@ fn sts(
     }
 }
 
-/// How AWS's other tools reach AWS with these variables.
+/// How AWS's other tools reach AWS with these variables; the first mistake is told.
 fn transport(environment: &impl Environment) -> Result<TransportSettings, TransportError> {
-    let first = |names: [&str; 2]| names.into_iter().find_map(|name| environment.get(name));
-    let mut transport = TransportSettings::default();
-    if let Some(path) = environment.get("AWS_CA_BUNDLE") {
-        transport = transport.with_ca_bundle(&path)?;
-    }
-    if let Some(proxy) = first(["HTTPS_PROXY", "https_proxy"]) {
-        transport = transport.with_proxy(&proxy, first(["NO_PROXY", "no_proxy"]).as_deref())?;
-    }
-    Ok(transport)
+    TransportSettings::from_environment(|name| environment.get(name))
+        .map_err(|mut mistakes| mistakes.remove(0).1)
 }
 
 /// The partition of a region, by the prefixes of AWS's partition data. Unknown regions are of `aws`.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::settings::BindHost;
-use agent::{Agent, EksAuthUpstream, World};
-use aws_smithy_async::time::{SharedTimeSource, TimeSource};
+use agent::{Agent, EksAuthUpstream, SdkClock, World};
+use aws_smithy_async::time::SharedTimeSource;
 use control_plane::access_key::AccessKey;
 use control_plane::api::Api;
 use control_plane::issuer::{SigningKey, SigningKeyError, TokenIssuer};
@@ -260,14 +260,4 @@ async fn associate_all(
         associated.push(done);
     }
     Ok(associated)
-}
-
-/// Our clock as the SDK wants it.
-#[derive(Debug)]
-struct SdkClock(Clock);
-
-impl TimeSource for SdkClock {
-    fn now(&self) -> std::time::SystemTime {
-        self.0.now()
-    }
 }

@@ -100,7 +100,11 @@ async fn signals_reach_the_program_and_the_token_file_goes_with_it() {
         let script = format!(
             "trap 'exit {code}' {name}; echo \"$AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE\"; while :; do sleep 0.02; done"
         );
-        let mut command = system.command("run", &shell(&[], &script));
+        // Whatever the tests' own parent ignores (nohup does), a person's shell does not.
+        let run = system.command("run", &shell(&[], &script));
+        let mut command = tokio::process::Command::new("env");
+        command.arg("--default-signal").arg(run.as_std().get_program()).args(run.as_std().get_args());
+        command.kill_on_drop(true);
         // Away from the terminal that may have started the tests: Ctrl-C there is not forwarded, it arrives by itself.
         let mut child = command.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

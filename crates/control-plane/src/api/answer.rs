@@ -1,7 +1,7 @@
 //! Answers on the wire: rest-json's success, rest-json's errors, and plain documents.
 
 use bytes::Bytes;
-use eks_auth::{ErrorCode, Refusal};
+use eks_auth::{ErrorBody, ErrorCode, Refusal};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
@@ -81,12 +81,6 @@ impl From<SignatureRefused> for ApiError {
     }
 }
 
-/// The one member that every error shape of the model has.
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    message: &'a str,
-}
-
 /// The answer as HTTP.
 pub(super) fn response(answer: Result<Answer, ApiError>, request_id: &str) -> Response<Full<Bytes>> {
     let (status, content_type, cache, content) = match &answer {
@@ -95,7 +89,7 @@ pub(super) fn response(answer: Result<Answer, ApiError>, request_id: &str) -> Re
         }
         Ok(Answer::Result(content)) => (200, "application/json", "no-store", content.clone()),
         Err(error) => {
-            (error.status, "application/json", "no-store", json(&ErrorBody { message: &error.message }))
+            (error.status, "application/json", "no-store", json(&ErrorBody::from(error.message.as_str())))
         }
     };
     let mut response = Response::new(Full::new(content));
