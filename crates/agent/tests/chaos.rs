@@ -1,33 +1,16 @@
 //! The chaos ring: the real agent while its upstream lies, breaks, stalls or dies, and while the agent itself is stopped.
 
-use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use testkit::eks_auth_server::{EksAuthServer, Reply, issued};
-use testkit::process::{AgentProcess, SOON, Start};
+use testkit::process::{AgentProcess, SOON};
 use testkit::wire::{Connection, credentials_request};
 use testkit::{TokenBuilder, canary};
 use tokio::time::{Instant, timeout};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_eks-pod-identity-agent");
-
-async fn agent(upstream: &EksAuthServer, arguments: &[&str]) -> AgentProcess {
-    let start =
-        Start { binary: BINARY, upstream: Some(&upstream.url()), arguments, environment: HashMap::new() };
-    AgentProcess::start(start).await
-}
-
-#[expect(clippy::disallowed_methods, reason = "the real agent lives by the real clock")]
-fn token(pod: &str) -> String {
-    TokenBuilder::of_pod(pod, SystemTime::now()).raw()
-}
-
-async fn leaks_nothing(agent: &AgentProcess) {
-    canary::assert_absent("the log", &agent.log());
-    canary::assert_absent("metrics", &agent.scrape().await);
-}
 
 fn issued_with(change: impl FnOnce(&mut Value)) -> Reply {
     let mut body = issued(1);
@@ -83,13 +66,13 @@ async fn an_answer_that_makes_no_sense_is_a_502_for_the_pod_and_a_clear_line_for
     ];
     for (name, reply, wanted) in cases {
         let upstream = EksAuthServer::start([], reply).await;
-        let agent = agent(&upstream, &["--upstream-attempts", "1"]).await;
-        let answer = agent.ask(&token("web-0")).await;
+        let agent = AgentProcess::before(&upstream, BINARY, &["--upstream-attempts", "1"]).await;
+        let answer = agent.ask(&TokenBuilder::made_now("web-0")).await;
         assert_eq!(answer.status, 502, "{name}: {answer:?}");
         assert_eq!(answer.json()["code"], "UpstreamUnintelligible", "{name}");
         let line = agent.logged("an exchange failed").await;
         assert!(line.contains(wanted), "{name}: {line}");
-        leaks_nothing(&agent).await;
+        agent.leaks_nothing().await;
     }
 }
 
@@ -110,14 +93,18 @@ async fn an_upstream_that_breaks_off_or_stalls_is_a_503_inside_the_time_budget()
         ("stalls", Reply::Silence),
     ] {
         let upstream = EksAuthServer::start([], reply).await;
-        let agent =
-            agent(&upstream, &["--upstream-attempt-timeout", "300ms", "--upstream-timeout", "1s"]).await;
+        let agent = AgentProcess::before(
+            &upstream,
+            BINARY,
+            &["--upstream-attempt-timeout", "300ms", "--upstream-timeout", "1s"],
+        )
+        .await;
         let began = Instant::now();
-        let answer = agent.ask(&token("web-0")).await;
+        let answer = agent.ask(&TokenBuilder::made_now("web-0")).await;
         assert!([502, 503].contains(&answer.status), "{name}: {answer:?}");
         assert!(began.elapsed() < Duration::from_secs(5), "{name}: {:?}", began.elapsed());
         assert!(upstream.count() <= 3, "{name}: {} calls", upstream.count());
-        leaks_nothing(&agent).await;
+        agent.leaks_nothing().await;
     }
 }
 
@@ -128,17 +115,17 @@ async fn errors_that_may_pass_are_tried_again_inside_one_exchange() {
         Reply::error(429, "ThrottlingException", "slow"),
     ];
     let upstream = EksAuthServer::start(failures, Reply::Issue(Duration::ZERO)).await;
-    let agent = agent(&upstream, &[]).await;
-    assert_eq!(agent.ask(&token("web-0")).await.status, 200);
+    let agent = AgentProcess::before(&upstream, BINARY, &[]).await;
+    assert_eq!(agent.ask(&TokenBuilder::made_now("web-0")).await.status, 200);
     assert_eq!(upstream.count(), 3);
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn cached_tokens_are_served_while_eks_auth_is_dead() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
-    let agent = agent(&upstream, &[]).await;
-    let (known, new) = (token("web-0"), token("web-1"));
+    let agent = AgentProcess::before(&upstream, BINARY, &[]).await;
+    let (known, new) = (TokenBuilder::made_now("web-0"), TokenBuilder::made_now("web-1"));
     let before = agent.ask(&known).await;
     drop(upstream);
     assert_eq!(agent.ask(&known).await.body, before.body);
@@ -146,25 +133,25 @@ async fn cached_tokens_are_served_while_eks_auth_is_dead() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{refused:?}");
     assert_eq!(agent.probe("/healthz").await.status, 200, "a dead AWS is no reason to kill the agent");
     assert_eq!(agent.probe("/readyz").await.status, 200);
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn a_hundred_clients_with_one_token_cause_one_call_and_wait_no_longer_than_it_takes() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::from_millis(300))).await;
-    let agent = agent(&upstream, &[]).await;
-    let token = token("web-0");
+    let agent = AgentProcess::before(&upstream, BINARY, &[]).await;
+    let token = TokenBuilder::made_now("web-0");
     let answers = futures_util::future::join_all((0..100).map(|_| agent.ask(&token))).await;
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body));
     assert_eq!(upstream.count(), 1);
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn clients_that_hang_up_cancel_nothing() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::from_millis(400))).await;
-    let agent = agent(&upstream, &[]).await;
-    let token = token("web-0");
+    let agent = AgentProcess::before(&upstream, BINARY, &[]).await;
+    let token = TokenBuilder::made_now("web-0");
     for _ in 0..20 {
         let mut impatient = Connection::open(agent.endpoint).await;
         impatient.send(credentials_request(agent.endpoint, &token).as_bytes()).await;
@@ -172,24 +159,19 @@ async fn clients_that_hang_up_cancel_nothing() {
     }
     assert_eq!(agent.ask(&token).await.status, 200);
     assert_eq!(upstream.count(), 1);
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn an_agent_that_is_told_to_stop_finishes_what_is_open_and_ends_well() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::from_millis(700))).await;
-    let agent = agent(&upstream, &[]).await;
+    let agent = AgentProcess::before(&upstream, BINARY, &[]).await;
     let mut idle = Connection::open(agent.endpoint).await;
     idle.send(credentials_request(agent.endpoint, "junk").as_bytes()).await;
     assert_eq!(idle.answer().await.status, 400);
     let mut open = Connection::open(agent.endpoint).await;
-    open.send(credentials_request(agent.endpoint, &token("web-0")).as_bytes()).await;
-    let called = async {
-        while upstream.count() == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(SOON, called).await.unwrap();
+    open.send(credentials_request(agent.endpoint, &TokenBuilder::made_now("web-0")).as_bytes()).await;
+    timeout(SOON, upstream.called()).await.unwrap();
     agent.signal(Signal::TERM);
     agent.logged("stopping").await;
     timeout(SOON, idle.closed()).await.expect("an idle connection is closed at once");
@@ -204,15 +186,10 @@ async fn an_agent_that_is_told_to_stop_finishes_what_is_open_and_ends_well() {
 #[tokio::test]
 async fn a_second_signal_cuts() {
     let upstream = EksAuthServer::start([], Reply::Silence).await;
-    let agent = agent(&upstream, &[]).await;
+    let agent = AgentProcess::before(&upstream, BINARY, &[]).await;
     let mut open = Connection::open(agent.endpoint).await;
-    open.send(credentials_request(agent.endpoint, &token("web-0")).as_bytes()).await;
-    let called = async {
-        while upstream.count() == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(SOON, called).await.unwrap();
+    open.send(credentials_request(agent.endpoint, &TokenBuilder::made_now("web-0")).as_bytes()).await;
+    timeout(SOON, upstream.called()).await.unwrap();
     agent.signal(Signal::TERM);
     agent.logged("stopping").await;
     let began = Instant::now();

@@ -1,7 +1,7 @@
 //! The network ring: the real agent in network namespaces of its own, where AWS's addresses and port 80 can be had.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use testkit::eks_auth_server::{EksAuthServer, Reply};
 use testkit::network::in_namespace;
@@ -13,11 +13,6 @@ const BINARY: &str = env!("CARGO_BIN_EXE_eks-pod-identity-agent");
 const IPV4: &str = "ip address add 169.254.170.23/32 dev lo";
 const IPV6: &str = "ip address add fd00:ec2::23/128 dev lo";
 const WITHOUT_IPV6: &str = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6";
-
-#[expect(clippy::disallowed_methods, reason = "the real agent lives by the real clock")]
-fn token(pod: &str) -> String {
-    TokenBuilder::of_pod(pod, SystemTime::now()).raw()
-}
 
 async fn agent_with_defaults(upstream: &EksAuthServer) -> AgentProcess {
     let start = Start {
@@ -34,7 +29,7 @@ fn with_its_defaults_the_agent_is_where_awss_sdks_look_for_it_and_both_addresses
     in_namespace("defaults", &[IPV4, IPV6], || async {
         let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
         let agent = agent_with_defaults(&upstream).await;
-        let token = token("web-0");
+        let token = TokenBuilder::made_now("web-0");
         let over_ipv4 = ask_for_credentials("169.254.170.23:80".parse().unwrap(), &token).await;
         let over_ipv6 = ask_for_credentials("[fd00:ec2::23]:80".parse().unwrap(), &token).await;
         assert_eq!((over_ipv4.status, over_ipv6.status), (200, 200));
@@ -51,7 +46,7 @@ fn a_node_without_ipv6_is_served_and_told_so_once() {
         in_namespace(name, setup, || async {
             let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
             let agent = agent_with_defaults(&upstream).await;
-            assert_eq!(agent.ask(&token("web-0")).await.status, 200);
+            assert_eq!(agent.ask(&TokenBuilder::made_now("web-0")).await.status, 200);
             assert_eq!(agent.probe("/readyz").await.status, 200);
             assert_eq!(agent.log().matches("this node has no such address").count(), 1, "{}", agent.log());
         });

@@ -117,6 +117,13 @@ impl EksAuthServer {
         self.shared.requests.lock().unwrap().clone()
     }
 
+    /// Waits until somebody has called.
+    pub async fn called(&self) {
+        while self.count() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// How many calls came so far.
     pub fn count(&self) -> usize {
         self.shared.requests.lock().unwrap().len()

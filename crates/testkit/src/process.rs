@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::eks_auth_server::EksAuthServer;
 use crate::{canary, wire};
 
 /// How long anything the agent should do soon may take on a busy machine.
@@ -49,6 +50,12 @@ pub struct Start<'a> {
 }
 
 impl AgentProcess {
+    /// Starts `binary` in front of `upstream` with these arguments and no variables of its own.
+    pub async fn before(upstream: &EksAuthServer, binary: &str, arguments: &[&str]) -> Self {
+        let environment = HashMap::new();
+        Self::start(Start { binary, upstream: Some(&upstream.url()), arguments, environment }).await
+    }
+
     /// Starts the agent on free ports of loopback and waits until it answers its health probe.
     pub async fn start(start: Start<'_>) -> Self {
         let [endpoint, probes, metrics] = free_ports();
@@ -153,6 +160,12 @@ impl AgentProcess {
             Ok(line) => line,
             Err(_) => panic!("\"{text}\" is not logged: {}", self.log()),
         }
+    }
+
+    /// Where every test of an endpoint ends: nothing that left the process, but answers with credentials, holds a secret.
+    pub async fn leaks_nothing(&self) {
+        canary::assert_absent("the log", &self.log());
+        canary::assert_absent("metrics", &self.scrape().await);
     }
 
     /// Sends a signal.

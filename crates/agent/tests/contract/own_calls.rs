@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use testkit::authority::Authority;
-use testkit::canary;
 use testkit::eks_auth_server::{EksAuthServer, Reply};
 use testkit::neighbours::Neighbour;
 use testkit::process::{AgentProcess, Start};
 
-use crate::{BINARY, leaks_nothing, token};
+use testkit::{TokenBuilder, canary};
+
+use crate::BINARY;
 
 /// An agent with this environment and nothing else of ours; an empty value stands for an unset variable.
 async fn agent_in(upstream: Option<&str>, environment: &[(&str, &str)]) -> AgentProcess {
@@ -22,7 +23,7 @@ async fn agent_in(upstream: Option<&str>, environment: &[(&str, &str)]) -> Agent
 async fn eks_auth_is_called_as_its_model_says_signed_and_with_what_is_known_of_the_node() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
     let agent = agent_in(Some(&upstream.url()), &[("NODE_NAME", "node-1")]).await;
-    let token = token("web-0");
+    let token = TokenBuilder::made_now("web-0");
     assert_eq!(agent.ask(&token).await.status, 200);
     let requests = upstream.requests();
     let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
@@ -33,14 +34,14 @@ async fn eks_auth_is_called_as_its_model_says_signed_and_with_what_is_known_of_t
     assert!(head.contains("/us-west-2/eks-auth/aws4_request"), "{head}");
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(body, serde_json::json!({ "token": token, "eksNodeName": "node-1" }));
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn the_environment_names_the_endpoint_and_the_flag_wins_even_over_fips() {
     let named = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
     let agent = agent_in(None, &[("AWS_ENDPOINT_URL_EKS_AUTH", &named.url())]).await;
-    assert_eq!(agent.ask(&token("web-0")).await.status, 200);
+    assert_eq!(agent.ask(&TokenBuilder::made_now("web-0")).await.status, 200);
     assert_eq!(named.count(), 1);
 
     let given = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
@@ -48,9 +49,9 @@ async fn the_environment_names_the_endpoint_and_the_flag_wins_even_over_fips() {
         [("AWS_ENDPOINT_URL_EKS_AUTH", named.url()), ("AWS_USE_FIPS_ENDPOINT", "true".to_owned())];
     let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let agent = agent_in(Some(&given.url()), &environment).await;
-    assert_eq!(agent.ask(&token("web-0")).await.status, 200);
+    assert_eq!(agent.ask(&TokenBuilder::made_now("web-0")).await.status, 200);
     assert_eq!((named.count(), given.count()), (1, 1));
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
@@ -68,10 +69,10 @@ async fn each_partitions_endpoint_is_called_through_the_proxy_for_https() {
         let environment =
             [("AWS_REGION", region), ("AWS_USE_FIPS_ENDPOINT", fips), ("HTTPS_PROXY", &proxy.url())];
         let agent = agent_in(None, &environment).await;
-        let answer = agent.ask(&token("web-0")).await;
+        let answer = agent.ask(&TokenBuilder::made_now("web-0")).await;
         assert_eq!(answer.status, 503, "{answer:?}");
         assert_eq!(proxy.asked(), [format!("CONNECT {host}:443 HTTP/1.1")]);
-        leaks_nothing(&agent).await;
+        agent.leaks_nothing().await;
     }
 }
 
@@ -85,11 +86,11 @@ async fn a_destination_that_is_excepted_does_not_go_through_the_proxy() {
         let environment =
             [("AWS_CA_BUNDLE", authority.bundle()), ("https_proxy", &proxy.url()), ("NO_PROXY", exceptions)];
         let agent = agent_in(Some(&upstream.url()), &environment).await;
-        assert_eq!(agent.ask(&token("web-0")).await.status, 200);
+        assert_eq!(agent.ask(&TokenBuilder::made_now("web-0")).await.status, 200);
     }
     let agent = agent_in(None, &[("HTTPS_PROXY", &proxy.url()), ("NO_PROXY", ".api.aws")]).await;
     assert_eq!(
-        agent.ask(&token("web-0")).await.status,
+        agent.ask(&TokenBuilder::made_now("web-0")).await.status,
         503,
         "there is no way to AWS from here but the proxy"
     );
@@ -101,16 +102,16 @@ async fn a_private_authority_is_trusted_when_it_is_named_and_only_then() {
     let authority = Authority::new();
     let upstream = EksAuthServer::start_tls(&authority, Reply::Issue(Duration::ZERO)).await;
     let trusting = agent_in(Some(&upstream.url()), &[("AWS_CA_BUNDLE", authority.bundle())]).await;
-    assert_eq!(trusting.ask(&token("web-0")).await.status, 200);
+    assert_eq!(trusting.ask(&TokenBuilder::made_now("web-0")).await.status, 200);
 
     let stranger = Authority::new();
     let wary = agent_in(Some(&upstream.url()), &[("AWS_CA_BUNDLE", stranger.bundle())]).await;
-    let answer = wary.ask(&token("web-0")).await;
+    let answer = wary.ask(&TokenBuilder::made_now("web-0")).await;
     assert_eq!((answer.status, answer.json()["code"].as_str().unwrap()), (503, "UpstreamUnreachable"));
     let line = wary.logged("an exchange failed").await;
     assert!(line.contains("UnknownIssuer") || line.contains("certificate"), "{line}");
     assert_eq!(upstream.count(), 1);
-    leaks_nothing(&wary).await;
+    wary.leaks_nothing().await;
 }
 
 #[tokio::test]
@@ -146,9 +147,9 @@ async fn on_an_instance_region_credentials_and_details_come_from_its_metadata() 
         }
     };
     tokio::time::timeout(testkit::process::SOON, discovered).await.unwrap();
-    assert_eq!(agent.ask(&token("web-0")).await.status, 200);
+    assert_eq!(agent.ask(&TokenBuilder::made_now("web-0")).await.status, 200);
     // What was found goes with every exchange after it was found; the second surely comes after.
-    assert_eq!(agent.ask(&token("web-1")).await.status, 200);
+    assert_eq!(agent.ask(&TokenBuilder::made_now("web-1")).await.status, 200);
     let request = upstream.requests().pop().unwrap();
     assert!(
         request.contains("ASIAOFTHENODE0000000"),
@@ -158,7 +159,7 @@ async fn on_an_instance_region_credentials_and_details_come_from_its_metadata() 
     let body: serde_json::Value = serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!((&body["instanceId"], &body["zone"]), (&"i-0123456789abcdef0".into(), &"usw2-az1".into()));
     assert_eq!(proxy.asked(), Vec::<String>::new(), "the metadata service is never asked through a proxy");
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
@@ -166,12 +167,12 @@ async fn without_credentials_of_its_own_the_agent_says_whose_fault_that_is() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
     let nothing = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", ""), ("HOME", "/nonexistent")];
     let agent = agent_in(Some(&upstream.url()), &nothing).await;
-    let answer = agent.ask(&token("web-0")).await;
+    let answer = agent.ask(&TokenBuilder::made_now("web-0")).await;
     assert_eq!((answer.status, answer.json()["code"].as_str().unwrap()), (503, "NoOwnCredentials"));
     assert!(answer.body.contains("the node's configuration"), "{}", answer.body);
     agent.logged("no AWS credentials of its own").await;
     assert_eq!(upstream.count(), 0);
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
@@ -183,13 +184,13 @@ async fn a_call_that_aws_refuses_to_the_node_is_told_apart_from_one_refused_to_t
     );
     let upstream = EksAuthServer::start([], refusal).await;
     let agent = agent_in(Some(&upstream.url()), &[]).await;
-    let answer = agent.ask(&token("web-0")).await;
+    let answer = agent.ask(&TokenBuilder::made_now("web-0")).await;
     assert_eq!(
         (answer.status, answer.json()["code"].as_str().unwrap()),
         (403, "UnrecognizedClientException")
     );
     assert!(answer.body.contains("AWS refused the agent's own call"), "{}", answer.body);
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
@@ -211,12 +212,12 @@ async fn with_rotating_credentials_calls_are_signed_with_the_shared_file() {
         environment,
     })
     .await;
-    assert_eq!(agent.ask(&token("web-0")).await.status, 200);
+    assert_eq!(agent.ask(&TokenBuilder::made_now("web-0")).await.status, 200);
     assert!(
         upstream.requests()[0].contains("Credential=AKIAOFTHEFILE0000000/"),
         "the file wins over the environment"
     );
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
@@ -224,6 +225,6 @@ async fn retry_settings_of_the_environment_that_make_no_sense_are_no_matter() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
     let agent =
         agent_in(Some(&upstream.url()), &[("AWS_MAX_ATTEMPTS", "0"), ("AWS_RETRY_MODE", "bogus")]).await;
-    assert_eq!(agent.ask(&token("web-0")).await.status, 200);
-    leaks_nothing(&agent).await;
+    assert_eq!(agent.ask(&TokenBuilder::made_now("web-0")).await.status, 200);
+    agent.leaks_nothing().await;
 }

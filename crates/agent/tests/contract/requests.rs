@@ -2,32 +2,33 @@
 
 use std::time::Duration;
 
-use testkit::canary;
 use testkit::eks_auth_server::{EksAuthServer, Reply};
+use testkit::process::AgentProcess;
 use testkit::wire::{Connection, ask, credentials_request};
+use testkit::{TokenBuilder, canary};
 
-use crate::{agent, leaks_nothing, token};
+use crate::BINARY;
 
 #[tokio::test]
 async fn a_pod_gets_credentials_and_gets_the_same_again_without_a_call() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
-    let agent = agent(&upstream, &["-v", "trace"]).await;
-    let token = token("web-0");
+    let agent = AgentProcess::before(&upstream, BINARY, &["-v", "trace"]).await;
+    let token = TokenBuilder::made_now("web-0");
     let first = agent.ask(&token).await;
     assert_eq!((first.status, first.header("content-type")), (200, Some("application/json")));
     assert_eq!(first.json()["AccessKeyId"], "ASIA0000000000000001");
     assert_eq!(first.header("content-encoding"), None);
     assert_eq!(agent.ask(&token).await.body, first.body);
     assert_eq!(upstream.count(), 1);
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn kept_alive_and_pipelined_requests_are_answered_in_order() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
-    let agent = agent(&upstream, &[]).await;
+    let agent = AgentProcess::before(&upstream, BINARY, &[]).await;
     let mut connection = Connection::open(agent.endpoint).await;
-    let good = credentials_request(agent.endpoint, &token("web-0"));
+    let good = credentials_request(agent.endpoint, &TokenBuilder::made_now("web-0"));
     let bad = credentials_request(agent.endpoint, "junk");
     connection.send(format!("{good}{bad}{good}").as_bytes()).await;
     let statuses = [
@@ -38,14 +39,14 @@ async fn kept_alive_and_pipelined_requests_are_answered_in_order() {
     assert_eq!(statuses, [200, 400, 200]);
     connection.send(good.as_bytes()).await;
     assert_eq!(connection.answer().await.status, 200);
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn hosts_and_protocol_versions_that_real_clients_use_are_served() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
-    let agent = agent(&upstream, &[]).await;
-    let token = token("web-0");
+    let agent = AgentProcess::before(&upstream, BINARY, &[]).await;
+    let token = TokenBuilder::made_now("web-0");
     for host in [
         "169.254.170.23",
         "169.254.170.23:80",
@@ -60,15 +61,15 @@ async fn hosts_and_protocol_versions_that_real_clients_use_are_served() {
             assert_eq!(ask(agent.endpoint, request.as_bytes()).await.status, 200, "{host} {version}");
         }
     }
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn heads_up_to_sixteen_kibibytes_are_read_and_larger_ones_refused() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
-    let agent = agent(&upstream, &[]).await;
+    let agent = AgentProcess::before(&upstream, BINARY, &[]).await;
     let padded = |padding: usize| {
-        let token = token("web-0");
+        let token = TokenBuilder::made_now("web-0");
         format!(
             "GET /v1/credentials HTTP/1.1\r\nHost: 169.254.170.23\r\nX-Padding: {}\r\nAuthorization: {token}\r\n\r\n",
             "x".repeat(padding)
@@ -76,14 +77,14 @@ async fn heads_up_to_sixteen_kibibytes_are_read_and_larger_ones_refused() {
     };
     assert_eq!(ask(agent.endpoint, padded(14_000).as_bytes()).await.status, 200);
     assert_eq!(ask(agent.endpoint, padded(17_000).as_bytes()).await.status, 431);
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn whatever_one_client_sends_it_is_answered_or_closed_and_the_next_is_served() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
-    let agent = agent(&upstream, &["-v", "debug"]).await;
-    let good = token("web-0");
+    let agent = AgentProcess::before(&upstream, BINARY, &["-v", "debug"]).await;
+    let good = TokenBuilder::made_now("web-0");
     let mine = |line: &str| {
         format!("GET /v1/credentials HTTP/1.1\r\nHost: 169.254.170.23\r\n{line}\r\n\r\n").into_bytes()
     };
@@ -117,13 +118,13 @@ async fn whatever_one_client_sends_it_is_answered_or_closed_and_the_next_is_serv
         }
         assert_eq!(agent.ask(&good).await.status, 200, "after {name}");
     }
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn a_head_that_trickles_in_is_told_so_after_two_seconds_and_an_idle_connection_is_closed_later() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
-    let agent = agent(&upstream, &["--idle-timeout", "3s"]).await;
+    let agent = AgentProcess::before(&upstream, BINARY, &["--idle-timeout", "3s"]).await;
     let mut slow = Connection::open(agent.endpoint).await;
     let mut silent = Connection::open(agent.endpoint).await;
     let began = tokio::time::Instant::now();
@@ -133,14 +134,14 @@ async fn a_head_that_trickles_in_is_told_so_after_two_seconds_and_an_idle_connec
     assert!(began.elapsed() >= Duration::from_millis(1_900), "{:?}", began.elapsed());
     silent.closed().await;
     assert!(began.elapsed() >= Duration::from_millis(2_900), "{:?}", began.elapsed());
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn a_peer_with_too_many_connections_is_told_so_and_served_again_when_it_closes_some() {
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
-    let agent = agent(&upstream, &["--max-connections-per-peer", "3"]).await;
-    let token = token("web-0");
+    let agent = AgentProcess::before(&upstream, BINARY, &["--max-connections-per-peer", "3"]).await;
+    let token = TokenBuilder::made_now("web-0");
     let mut held = Vec::new();
     for _ in 0..3 {
         let mut connection = Connection::open(agent.endpoint).await;
@@ -153,14 +154,14 @@ async fn a_peer_with_too_many_connections_is_told_so_and_served_again_when_it_cl
     held.clear();
     let served = async { while agent.ask(&token).await.status != 200 {} };
     tokio::time::timeout(testkit::process::SOON, served).await.unwrap();
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn probes_and_metrics_have_the_paths_and_names_of_awss_agent() {
     let upstream = EksAuthServer::start([], Reply::error(404, "ResourceNotFoundException", "none")).await;
-    let agent = agent(&upstream, &[]).await;
-    assert_eq!(agent.ask(&token("web-0")).await.status, 404);
+    let agent = AgentProcess::before(&upstream, BINARY, &[]).await;
+    assert_eq!(agent.ask(&TokenBuilder::made_now("web-0")).await.status, 404);
     assert_eq!(agent.probe("/healthz").await.status, 200);
     assert_eq!(agent.probe("/readyz").await.status, 200);
     assert_eq!(agent.probe("/metrics").await.status, 404, "metrics have a port of their own");
@@ -168,15 +169,15 @@ async fn probes_and_metrics_have_the_paths_and_names_of_awss_agent() {
     for name in ["pod_identity_http_response{code=\"404\"} ", "pod_identity_cache_state{state=\"miss\"} 1"] {
         assert!(page.contains(name), "{name} is missing in {page}");
     }
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
 
 #[tokio::test]
 async fn what_each_sdk_sends_is_answered() {
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop/fixtures");
     let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
-    let agent = agent(&upstream, &[]).await;
-    let token = token("web-0");
+    let agent = AgentProcess::before(&upstream, BINARY, &[]).await;
+    let token = TokenBuilder::made_now("web-0");
     let mut replayed = 0;
     for entry in std::fs::read_dir(fixtures).unwrap() {
         let path = entry.unwrap().path();
@@ -188,5 +189,5 @@ async fn what_each_sdk_sends_is_answered() {
         replayed += 1;
     }
     assert!(replayed >= 6, "the fixtures of six SDKs are replayed, found {replayed}");
-    leaks_nothing(&agent).await;
+    agent.leaks_nothing().await;
 }
