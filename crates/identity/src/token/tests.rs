@@ -147,3 +147,38 @@ fn tokens_are_found_by_digest_and_only_eight_digits_of_it_are_shown() {
     assert_ne!(digest, TokenDigest::of(b"abd"));
     assert_eq!(format!("{digest:?}"), "ba7816bf");
 }
+
+#[test]
+fn whatever_happens_to_a_token_on_its_way_it_is_read_or_refused_and_never_a_panic() {
+    let whole = jwt(&json!({ "alg": "RS256", "kid": "k1" }), &claims());
+    // A fixed sequence (Knuth's MMIX constants): the same damage in every run.
+    let mut state = 7_u64;
+    let mut choice = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let (mut read, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let mut damaged = whole.clone().into_bytes();
+        for _ in 0..=choice(3) {
+            let at = choice(damaged.len());
+            match choice(4) {
+                0 => damaged[at] = u8::try_from(choice(256)).unwrap(),
+                1 => drop(damaged.remove(at)),
+                2 => damaged.insert(at, b".=-_ \n\0{"[choice(8)]),
+                _ => damaged.truncate(at.max(1)),
+            }
+        }
+        match ServiceAccountToken::parse(&String::from_utf8_lossy(&damaged)) {
+            Ok(token) => {
+                let _ = (token.claims().pod(), token.claims().check(at(1_500), &audience()));
+                read += 1;
+            }
+            Err(error) => {
+                assert!(error.to_string().len() < 400);
+                refused += 1;
+            }
+        }
+    }
+    assert!(read > 100 && refused > 10_000, "{read} read, {refused} refused: the damage is of one kind only");
+}
