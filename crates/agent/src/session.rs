@@ -68,6 +68,28 @@ struct State {
     store: Store,
     flights: Flights,
     refused: RefusedTokens,
+    upstream: UpstreamHealth,
+}
+
+/// Whether exchanges fail at the moment, so that logs tell changes and not every case.
+#[derive(Default)]
+struct UpstreamHealth {
+    failing_with: Option<&'static str>,
+    failures: u64,
+}
+
+impl UpstreamHealth {
+    /// An exchange failed. True when exchanges succeeded until now, or failed otherwise.
+    fn fails(&mut self, reason: &'static str) -> bool {
+        self.failures += 1;
+        self.failing_with.replace(reason) != Some(reason)
+    }
+
+    /// An exchange succeeded. How many failed before it.
+    fn answers(&mut self) -> u64 {
+        self.failing_with = None;
+        std::mem::take(&mut self.failures)
+    }
 }
 
 /// What is known of a token without asking anybody.
@@ -88,6 +110,7 @@ impl Sessions {
             store: Store::new(policy.max_sessions),
             flights: Flights::default(),
             refused: RefusedTokens::new(),
+            upstream: UpstreamHealth::default(),
         };
         Self(Arc::new(Shared {
             upstream,
@@ -185,6 +208,10 @@ impl Sessions {
                     expiration = identity::to_rfc3339(exchange.credentials.expiration),
                     "exchanged a token for credentials"
                 );
+                let failures = shared.state().upstream.answers();
+                if failures > 0 {
+                    info!(failures, "exchanges succeed again");
+                }
                 let answer = answer::of(&exchange);
                 if shared.policy.keeps_sessions() {
                     let expires = exchange.credentials.expiration;
@@ -208,17 +235,36 @@ impl Sessions {
                 Ok(answer)
             }
             Err(error) => {
-                let reason = error.reason();
-                // A refusal of the pod is the pod's news; everything else is the operator's.
-                if error.is_irrecoverable() {
-                    info!(?digest, namespace, service_account, reason, error = %error, "no credentials for a pod");
-                } else {
-                    warn!(?digest, namespace, service_account, reason, error = %error, "an exchange failed");
-                }
+                self.report(&error, token, digest);
                 let refusal = Refusal::Exchange(error);
                 shared.state().refused.remember(digest, &refusal, now, rand::random());
                 Err(refusal)
             }
+        }
+    }
+
+    /// Tells operators of a failed exchange, once: not again while the same goes on. A refusal of a pod is that pod's
+    /// news; everything else is the upstream's.
+    fn report(&self, error: &ExchangeError, token: &ServiceAccountToken, digest: TokenDigest) {
+        let reason = error.reason();
+        let (namespace, service_account) = token.claims().service_account().unwrap_or_default();
+        let mut state = self.0.state();
+        if error.is_irrecoverable() {
+            let is_news = !state.refused.was_refused_with(&digest, reason);
+            drop(state);
+            if is_news {
+                info!(?digest, namespace, service_account, reason, error = %error, "no credentials for a pod");
+            } else {
+                debug!(?digest, namespace, service_account, reason, "still no credentials for a pod");
+            }
+            return;
+        }
+        let is_news = state.upstream.fails(reason);
+        drop(state);
+        if is_news {
+            warn!(?digest, namespace, service_account, reason, error = %error, "an exchange failed");
+        } else {
+            debug!(?digest, namespace, service_account, reason, error = %error, "another exchange failed");
         }
     }
 

@@ -219,3 +219,20 @@ async fn wrong_settings_end_the_start_with_one_message_and_a_taken_port_says_who
         "{message}"
     );
 }
+
+#[tokio::test]
+async fn a_storm_of_failures_is_told_once_and_its_end_is_told_too() {
+    let upstream = EksAuthServer::start([], Reply::error(500, "InternalServerException", "oops")).await;
+    let agent = AgentProcess::before(&upstream, BINARY, &["--upstream-attempts", "1"]).await;
+    let tokens: Vec<String> =
+        (0..200).map(|number| TokenBuilder::made_now(&format!("web-{number}"))).collect();
+    for token in &tokens {
+        assert_eq!(agent.ask(token).await.status, 500);
+    }
+    upstream.change(Reply::Issue(Duration::ZERO));
+    assert_eq!(agent.ask(&TokenBuilder::made_now("web-new")).await.status, 200);
+    let line = agent.logged("exchanges succeed again").await;
+    assert!(line.contains("\"failures\":200"), "{line}");
+    assert!(agent.log().lines().count() < 20, "{}", agent.log());
+    agent.leaks_nothing().await;
+}

@@ -36,6 +36,11 @@ impl RefusedTokens {
         self.0.push(digest, (refusal.clone(), now + memory_of(error, chance)));
     }
 
+    /// Whether this token was refused with this code before, however long ago, as far as is remembered.
+    pub(super) fn was_refused_with(&self, digest: &TokenDigest, code: &str) -> bool {
+        self.0.peek(digest).is_some_and(|(refusal, _)| refusal.code() == code)
+    }
+
     pub(super) fn forget(&mut self, digest: &TokenDigest) {
         self.0.pop(digest);
     }
