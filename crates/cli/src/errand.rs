@@ -2,6 +2,7 @@
 
 use crate::command::{Associate, Dissociate, ServiceAccount, Token};
 use crate::control::{AccessKeyReply, AssociateRequest, AssociationView, Client, ControlError, TokenRequest};
+use crate::terminal::program;
 
 /// `dev token`: the token, and what to note beside it.
 pub(crate) async fn token(token: &Token, client: &Client) -> Result<(String, Option<String>), ControlError> {
@@ -22,7 +23,8 @@ pub(crate) fn without_association(account: &ServiceAccount, client: &Client) -> 
     let ServiceAccount { namespace, service_account } = account;
     format!(
         "{namespace}/{service_account} has no association, so it gets no credentials; give it a role with\n  \
-         pod-identity dev associate{} --namespace {namespace} --service-account {service_account} --role-arn ROLE_ARN",
+         {} dev associate{} --namespace {namespace} --service-account {service_account} --role-arn ROLE_ARN",
+        program(),
         client.flag()
     )
 }
@@ -42,7 +44,8 @@ pub(crate) async fn associations(client: &Client) -> Result<String, ControlError
     let all = client.associations().await?.associations;
     if all.is_empty() {
         return Ok(format!(
-            "no service account has a role: pod-identity dev associate{} gives it one",
+            "no service account has a role: {} dev associate{} gives it one",
+            program(),
             client.flag()
         ));
     }

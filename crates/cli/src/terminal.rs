@@ -2,6 +2,14 @@
 
 use std::io::{self, Write};
 
+/// This program as the person called it, so that a line that names it can be copied as it is.
+pub(crate) fn program() -> String {
+    std::env::args()
+        .next()
+        .filter(|name| !name.contains(char::is_whitespace))
+        .unwrap_or("pod-identity".to_owned())
+}
+
 /// A result. An error means that nobody listens any more.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();

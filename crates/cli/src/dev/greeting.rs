@@ -1,10 +1,11 @@
 //! What a person reads when the system has started: what runs, and the next command.
 
 use super::{Folder, System};
+use crate::terminal;
 
 /// A few lines for a terminal.
 pub(crate) fn greeting(system: &System, folder: &Folder, ephemeral: bool) -> String {
-    let status = system.status();
+    let (status, program) = (system.status(), terminal::program());
     let data =
         if folder.is_default() { String::new() } else { format!(" --data {}", folder.path().display()) };
     let kept = if ephemeral { "in memory".to_owned() } else { format!("in {}", folder.path().display()) };
@@ -16,17 +17,17 @@ pub(crate) fn greeting(system: &System, folder: &Folder, ephemeral: bool) -> Str
     let mut lines = vec![
         format!("cluster {} in {} is running, its state is {kept}", status.cluster, status.region),
         format!("  credentials  {}", status.credentials_uri),
-        format!("  EKS Auth     {}  (pod-identity dev keys{data} signs calls to it)", status.api),
+        format!("  EKS Auth     {}  ({program} dev keys{data} signs calls to it)", status.api),
         format!("  metrics      http://{}/metrics", system.metrics()),
     ];
     lines.extend(system.associated().iter().map(|reply| format!("  association  {reply}")));
     if !system.has_associations() {
         let role = format!("arn:aws:iam::{}:role/{service_account}", status.account);
-        lines.push(format!("give a role:  pod-identity dev associate{data} {account} --role-arn {role}"));
+        lines.push(format!("give a role:  {program} dev associate{data} {account} --role-arn {role}"));
     }
-    lines.push(format!("be that pod:  pod-identity dev run{data} {account} -- COMMAND"));
+    lines.push(format!("be that pod:  {program} dev run{data} {account} -- COMMAND"));
     lines.push(format!(
-        "or ask:       curl -H \"Authorization: $(pod-identity dev token{data} {account})\" {}",
+        "or ask:       curl -H \"Authorization: $({program} dev token{data} {account})\" {}",
         status.credentials_uri
     ));
     lines.push(String::new());
