@@ -104,6 +104,11 @@ impl Agent {
         self.metrics.local_addr()
     }
 
+    /// Its sessions, for whoever knows when associations change.
+    pub fn sessions(&self) -> Sessions {
+        self.sessions.clone()
+    }
+
     /// Its readiness, to revoke before it stops.
     pub fn readiness(&self) -> Readiness {
         self.readiness.clone()

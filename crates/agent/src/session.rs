@@ -69,6 +69,8 @@ struct State {
     flights: Flights,
     refused: RefusedTokens,
     upstream: UpstreamHealth,
+    /// How often associations have changed. An exchange that began before a change may bring what was true before it.
+    changes: u64,
 }
 
 /// Whether exchanges fail at the moment, so that logs tell changes and not every case.
@@ -111,6 +113,7 @@ impl Sessions {
             flights: Flights::default(),
             refused: RefusedTokens::new(),
             upstream: UpstreamHealth::default(),
+            changes: 0,
         };
         Self(Arc::new(Shared {
             upstream,
@@ -171,11 +174,12 @@ impl Sessions {
     /// Starts the one exchange of a token, in a task of its own: a client that hangs up cancels nothing.
     fn start_exchange(&self, state: &mut State, token: ServiceAccountToken, digest: TokenDigest) -> Landing {
         let (pilot, landing) = state.flights.start(digest);
+        let changes = state.changes;
         let sessions = self.clone();
         self.0.exchanges.spawn(async move {
             let exchange = AssertUnwindSafe(sessions.0.upstream.exchange(&token)).catch_unwind();
             let outcome = match exchange.await {
-                Ok(exchanged) => sessions.settle(&token, digest, exchanged),
+                Ok(exchanged) => sessions.settle(&token, digest, exchanged, changes),
                 Err(_) => {
                     error!(?digest, "an exchange broke off by a bug of this program, please report it");
                     Err(Refusal::Broken)
@@ -194,6 +198,7 @@ impl Sessions {
         token: &ServiceAccountToken,
         digest: TokenDigest,
         exchanged: Result<Exchange, ExchangeError>,
+        changes: u64,
     ) -> Result<Bytes, Refusal> {
         let shared = &self.0;
         let now = shared.clock.now();
@@ -218,10 +223,15 @@ impl Sessions {
                     let session = Session {
                         token: Secret::from(token.secret().expose()),
                         answer: answer.clone(),
+                        association: exchange.association_id.as_str().into(),
                         expires,
                         due: renewal::due(now, expires, shared.policy.retention, rand::random()),
                     };
                     let mut state = shared.state();
+                    if state.changes != changes {
+                        // Whoever waits for it gets it, as if the change had come a moment later; nobody after.
+                        return Ok(answer);
+                    }
                     state.refused.forget(&digest);
                     let stored = state.store.put(session);
                     drop(state);
@@ -266,6 +276,20 @@ impl Sessions {
         } else {
             debug!(?digest, namespace, service_account, reason, error = %error, "another exchange failed");
         }
+    }
+
+    /// Associations have changed: forgets the sessions that came from this one, and all remembered refusals, so that each
+    /// pod's next request gets what is true now. Exchanges under way are not kept. Needs somebody who knows of changes,
+    /// such as a control plane in the same process; AWS tells nobody.
+    pub fn association_changed(&self, association_id: &str) {
+        let forgotten = {
+            let mut state = self.0.state();
+            state.changes += 1;
+            state.refused.forget_all();
+            state.store.remove_of(association_id)
+        };
+        (0..forgotten).for_each(|_| self.0.metrics.evicted());
+        info!(association_id, forgotten, "an association has changed");
     }
 
     /// Forgets a session on purpose.

@@ -41,6 +41,10 @@ impl RefusedTokens {
         self.0.peek(digest).is_some_and(|(refusal, _)| refusal.code() == code)
     }
 
+    pub(super) fn forget_all(&mut self) {
+        self.0.clear();
+    }
+
     pub(super) fn forget(&mut self, digest: &TokenDigest) {
         self.0.pop(digest);
     }

@@ -25,6 +25,8 @@ pub(super) struct Fingerprint(u64);
 pub(super) struct Session {
     pub(super) token: Secret,
     pub(super) answer: Bytes,
+    /// The association it came from.
+    pub(super) association: Box<str>,
     pub(super) expires: SystemTime,
     /// When to look at it next: to renew it, or to forget it.
     pub(super) due: SystemTime,
@@ -89,6 +91,13 @@ impl Store {
         let Some(session) = self.sessions.pop(fingerprint) else { return false };
         self.due.remove(&(session.due, *fingerprint));
         true
+    }
+
+    /// Removes every session that came from this association; how many there were.
+    pub(super) fn remove_of(&mut self, association: &str) -> usize {
+        let of_it = self.sessions.iter().filter(|(_, session)| *session.association == *association);
+        let of_it: Vec<Fingerprint> = of_it.map(|(fingerprint, _)| *fingerprint).collect();
+        of_it.iter().filter(|fingerprint| self.remove(fingerprint)).count()
     }
 
     /// A session without counting as its use.

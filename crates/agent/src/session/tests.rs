@@ -368,6 +368,7 @@ async fn a_clock_that_steps_forward_ends_sessions_and_one_that_steps_back_does_n
     let session = Session {
         token: Secret::from("token"),
         answer: Bytes::from_static(b"answer"),
+        association: "a-8mvwvh57cu74mgcst".into(),
         expires: now + HOUR,
         due: now + HOUR / 2,
     };
@@ -375,4 +376,38 @@ async fn a_clock_that_steps_forward_ends_sessions_and_one_that_steps_back_does_n
     assert!(store.answer(b"token", now).is_some());
     assert!(store.answer(b"tokem", now).is_none());
     assert!(store.answer(b"token", now + HOUR).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_association_reaches_its_pods_with_their_next_request_and_nobody_elses() {
+    let room = Room::new([], Step::issue());
+    let token = room.token("web-0");
+    assert_eq!(room.ask(&token).await.unwrap(), key(1));
+    room.sessions.association_changed("a-00000000000000000");
+    assert_eq!(room.ask(&token).await.unwrap(), key(1), "another association's change");
+    room.sessions.association_changed("a-8mvwvh57cu74mgcst");
+    assert_eq!(room.ask(&token).await.unwrap(), key(2));
+    assert!(room.metric("pod_identity_cache_state{state=\"evicted\"} 1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_pod_is_asked_for_again_as_soon_as_associations_change() {
+    let room = Room::new([Step::refuse(ErrorCode::ResourceNotFound)], Step::issue());
+    let token = room.token("web-0");
+    assert_eq!(room.ask(&token).await.unwrap_err().status(), 404);
+    room.sessions.association_changed("a-8mvwvh57cu74mgcst");
+    assert_eq!(room.ask(&token).await.unwrap(), key(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_began_before_a_change_is_not_kept_after_it() {
+    let room = Room::new([], Step::issue_after(Duration::from_millis(300)));
+    let token = room.token("web-0");
+    let change = async {
+        sleep(Duration::from_millis(100)).await;
+        room.sessions.association_changed("a-8mvwvh57cu74mgcst");
+    };
+    let (answer, ()) = tokio::join!(room.ask(&token), change);
+    assert_eq!(answer.unwrap(), key(1), "who waited for it is not made to wait again");
+    assert_eq!(room.ask(&token).await.unwrap(), key(2));
 }
