@@ -1,6 +1,8 @@
 //! How AWS is reached: TLS with which roots, through which proxy. For AWS calls only; pods, probes and the API server
 //! are never reached this way.
 
+use std::sync::Arc;
+
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
@@ -37,7 +39,8 @@ pub enum TransportError {
 /// What the environment says about reaching AWS, read once.
 #[derive(Clone, Debug, Default)]
 pub struct TransportSettings {
-    ca_bundle: Option<Vec<u8>>,
+    /// Shared: bundles are hundreds of kilobytes, and settings are cloned freely.
+    ca_bundle: Option<Arc<[u8]>>,
     proxy: Option<ProxyConfig>,
 }
 
@@ -76,7 +79,7 @@ impl TransportSettings {
             .map_err(|source| TransportError::CaBundleUnreadable { path: path.to_owned(), source })?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         match certificates {
-            Ok(found) if !found.is_empty() => self.ca_bundle = Some(pem),
+            Ok(found) if !found.is_empty() => self.ca_bundle = Some(pem.into()),
             _ => return Err(TransportError::CaBundleEmpty { path: path.to_owned() }),
         }
         Ok(self)
@@ -109,7 +112,7 @@ impl Transport {
             builder.set_proxy_config(Some(settings.proxy.clone().unwrap_or_else(ProxyConfig::disabled)));
             let mut roots = TrustStore::default();
             if let Some(pem) = &settings.ca_bundle {
-                roots = TrustStore::empty().with_pem_certificate(pem.clone());
+                roots = TrustStore::empty().with_pem_certificate(pem.to_vec());
             }
             let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
             builder.tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build()

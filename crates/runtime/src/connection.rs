@@ -36,6 +36,19 @@ pub(crate) async fn serve<H: Handler>(
     limits: Arc<Limits>,
     drain: DrainWatch,
 ) {
+    // In a box of its own, made when it is needed: a silent client costs neither hyper's buffers nor room for its state.
+    if speaks(&stream, &limits, &drain).await {
+        Box::pin(converse(stream, peer, handler, limits, drain)).await;
+    }
+}
+
+async fn converse<H: Handler>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handler: H,
+    limits: Arc<Limits>,
+    drain: DrainWatch,
+) {
     let phase = Arc::new(Phase::default());
     let io = TokioIo::new(Timed { stream, phase: Arc::clone(&phase) });
     let service = Timekeeper { handler, peer, phase: Arc::clone(&phase) };
@@ -66,13 +79,31 @@ pub(crate) async fn serve<H: Handler>(
     }
 }
 
+/// Waits for a client's first byte: thousands of clients may connect and say nothing.
+async fn speaks(stream: &TcpStream, limits: &Limits, drain: &DrainWatch) -> bool {
+    let patience = async {
+        tokio::select! {
+            () = tokio::time::sleep(limits.idle_timeout) => {}
+            // A request may be on its way: it gets the time that its head would have.
+            () = async { drain.started().await; tokio::time::sleep(limits.head_timeout).await } => {}
+        }
+    };
+    let mut first = [0];
+    tokio::select! {
+        biased;
+        // Not `readable`, which may say so of a new connection before anything has come.
+        peeked = stream.peek(&mut first) => peeked.is_ok_and(|count| count > 0),
+        () = patience => false,
+    }
+}
+
 /// Tells a client why it is not served, gives it a moment to read that, and closes.
 pub(crate) async fn turn_away(mut stream: TcpStream, answer: Bytes) {
     let farewell = async {
         stream.write_all(&answer).await?;
         stream.shutdown().await?;
         // Closing with unread bytes would reset the connection and could take the answer with it.
-        let mut unread = [0; 1024];
+        let mut unread = [0; 256];
         while stream.read(&mut unread).await? > 0 {}
         Ok::<_, io::Error>(())
     };
@@ -243,5 +274,49 @@ impl<A: Future<Output = Response<Full<Bytes>>> + Unpin> Future for Timekept<A> {
         let answer = ready!(Pin::new(&mut self.answer).poll(context));
         self.phase.answer_ends();
         Poll::Ready(Ok(answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::{Ready, ready};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::Drain;
+
+    #[derive(Clone)]
+    struct Nothing;
+
+    impl Handler for Nothing {
+        type Answer = Ready<Response<Full<Bytes>>>;
+
+        fn handle(&self, _: Request<Incoming>, _: SocketAddr) -> Self::Answer {
+            ready(Response::new(Full::default()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_costs_less_than_a_kilobyte() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, peer) = accepted.unwrap();
+        let connection = serve(stream, peer, Nothing, Arc::new(Limits::default()), Drain::new().watch());
+        let size = std::mem::size_of_val(&connection);
+        assert!(size < 1_024, "{size} bytes");
+    }
+
+    #[tokio::test]
+    async fn a_client_speaks_with_its_first_byte_and_not_before() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut client, (stream, _)) = (client.unwrap(), accepted.unwrap());
+        let (limits, drain) = (Limits::default(), Drain::new().watch());
+        let silence = tokio::time::timeout(Duration::from_millis(50), speaks(&stream, &limits, &drain)).await;
+        assert!(silence.is_err(), "it has said nothing yet");
+        client.write_all(b"G").await.unwrap();
+        assert!(speaks(&stream, &limits, &drain).await);
     }
 }
