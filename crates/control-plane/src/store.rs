@@ -4,6 +4,10 @@
 //! answered. A file of a newer version of this program is refused and left as it is.
 
 mod associations;
+mod grant;
+mod listing;
+mod record;
+mod requests;
 mod schema;
 
 use std::fmt;
@@ -15,7 +19,14 @@ use redb::{Builder, Database, DatabaseError, ReadOnlyDatabase};
 use thiserror::Error;
 use uuid::Uuid;
 
-pub use associations::{CreateError, Grant, NewAssociation, Stored};
+pub use associations::{ChangeError, CreateError, MOST_TAGS, TagError};
+pub use grant::{Change, Grant, NewAssociation, PolicyWithTags, Tags};
+pub use listing::{Filter, Page, Position};
+pub use record::Stored;
+pub use requests::TokenReused;
+
+/// How many associations EKS allows a cluster (its user guide; one cannot ask for more there).
+pub const DEFAULT_LIMIT: u64 = 5_000;
 
 /// Reads are served from memory; 20,000 associations are a few megabytes. redb's own default would be a gigabyte.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
@@ -75,6 +86,7 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
 pub struct Store {
     database: Arc<Database>,
     cluster_uid: Uuid,
+    limit: u64,
 }
 
 impl Store {
@@ -113,9 +125,14 @@ impl Store {
         self.cluster_uid
     }
 
+    /// The same database, taking no more than `limit` associations. Those that are there stay.
+    pub fn with_limit(self, limit: u64) -> Self {
+        Self { limit, ..self }
+    }
+
     fn set_up(database: Database) -> Result<Self, SetUpError> {
         let cluster_uid = schema::prepare(&database)?;
-        Ok(Self { database: Arc::new(database), cluster_uid })
+        Ok(Self { database: Arc::new(database), cluster_uid, limit: DEFAULT_LIMIT })
     }
 }
 

@@ -85,6 +85,9 @@ pub struct Association {
     /// Whether the six session tags are left out.
     #[serde(default)]
     pub disable_session_tags: bool,
+    /// A session policy, which narrows what the last role may do. JSON.
+    #[serde(default)]
+    pub policy: Option<String>,
 }
 
 impl Association {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::access_key::AccessKey;
 use crate::issuer::{SigningKey, Subject};
-use crate::store::{Grant, NewAssociation, Store};
+use crate::store::{Grant, NewAssociation, Store, Tags};
 use crate::sts::DevelopmentSts;
 
 const OPERATION: &str = "/clusters/dev/assume-role-for-pod-identity";
@@ -54,7 +54,9 @@ impl World {
     }
 
     async fn associate(&self, grant: Grant) {
-        let new = NewAssociation { namespace: "shop".into(), service_account: "web".into(), grant };
+        let (namespace, service_account) = ("shop".into(), "web".into());
+        let new =
+            NewAssociation { namespace, service_account, grant, tags: Tags::new(), request_token: None };
         self.store.create(new, self.clock.now()).await.unwrap();
     }
 
@@ -131,8 +133,7 @@ fn noon() -> SystemTime {
 }
 
 fn web() -> Grant {
-    let role_arn = "arn:aws:iam::111122223333:role/web".parse().unwrap();
-    Grant { role_arn, target_role_arn: None, disable_session_tags: false }
+    Grant::of_role("arn:aws:iam::111122223333:role/web".parse().unwrap())
 }
 
 #[tokio::test(start_paused = true)]

@@ -77,6 +77,7 @@ fn association() -> Association {
         role_arn: "arn:aws:iam::111122223333:role/web".parse().unwrap(),
         target_role_arn: None,
         disable_session_tags: false,
+        policy: None,
     }
 }
 
