@@ -98,7 +98,8 @@ impl System {
             Arc::new(issuer.verifier()?),
             assumer(&settings, clock).await,
         );
-        let answers = Api::new(service, &issuer, [access_key.clone()].into_iter().collect(), clock);
+        let answers =
+            Api::new(service, store.clone(), &issuer, [access_key.clone()].into_iter().collect(), clock);
         let agent = agent(&settings, &url, &access_key, clock)?;
         let endpoint = agent.endpoints().first().copied().unwrap_or_else(|| on_loopback(settings.agent_port));
         let status = Status {
