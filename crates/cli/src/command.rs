@@ -118,7 +118,7 @@ pub enum Errand {
     Associations(Data),
     /// Takes a service account its role
     Dissociate(Dissociate),
-    /// Prints the key pair that signs calls to this EKS Auth, as shell exports
+    /// Prints the key pair that signs calls to this EKS Auth and EKS, as shell exports
     Keys(Data),
 }
 

@@ -181,7 +181,7 @@ pub(crate) struct AssociationList {
     pub(crate) associations: Vec<AssociationView>,
 }
 
-/// The key pair that signs calls to EKS Auth.
+/// The key pair that signs calls to EKS Auth and EKS.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AccessKeyReply {

@@ -161,7 +161,10 @@ async fn an_sdk_with_the_printed_keys_may_call_eks_auth() {
     let system = System::ephemeral(data.path(), &[]).await;
     system.associate().await;
     let keys = system.answer("keys", &[]).await;
-    assert!(keys.starts_with(&format!("# signs calls to EKS Auth at http://{}", system.api)), "{keys}");
+    assert!(
+        keys.starts_with(&format!("# signs calls to EKS Auth and EKS at http://{}", system.api)),
+        "{keys}"
+    );
     let value = |name: &str| keys.split_once(&format!("export {name}=")).unwrap().1.lines().next().unwrap();
     let settings = eks_auth::UpstreamSettings {
         cluster: "dev".parse().unwrap(),

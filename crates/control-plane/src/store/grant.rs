@@ -24,7 +24,7 @@ pub struct Grant {
 
 /// A session policy and session tags exclude each other: both would have to fit into one small packed text of STS's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a policy needs disableSessionTags to be true: set both, or leave policy out")]
+#[error("policy needs disableSessionTags to be true: set both, or leave policy out")]
 pub struct PolicyWithTags;
 
 impl Grant {

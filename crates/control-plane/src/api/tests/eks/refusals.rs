@@ -33,7 +33,7 @@ async fn members_that_are_wrong_are_named_with_what_to_send_instead() {
         (json!({ "roleArn": "arn:aws:iam::444455556666:role/web" }), "send a role of the cluster's account"),
         (json!({ "targetRoleArn": "x" }), "targetRoleArn: \"x\" is not an ARN"),
         (json!({ "disableSessionTags": "true" }), "disableSessionTags must be true or false, not a string."),
-        (json!({ "policy": "{}" }), "a policy needs disableSessionTags to be true"),
+        (json!({ "policy": "{}" }), "policy needs disableSessionTags to be true"),
         (json!({ "policy": "[]", "disableSessionTags": true }), "policy: its text is no JSON object"),
         (
             json!({ "policy": { "Version": "x" } }),
@@ -139,7 +139,7 @@ async fn an_update_of_nothing_and_a_policy_beside_session_tags_are_refused() {
             json!({ "namespace": "other", "clientRequestToken": "x" }),
             "delete the association and create a new one",
         ),
-        (json!({ "policy": "{}" }), "a policy needs disableSessionTags to be true"),
+        (json!({ "policy": "{}" }), "policy needs disableSessionTags to be true"),
         (json!({ "roleArn": "" }), "roleArn: \"\" is not an ARN"),
         (json!({ "roleArn": "arn:aws:iam::444455556666:role/web" }), "send a role of the cluster's account"),
     ] {
