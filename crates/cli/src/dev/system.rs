@@ -85,6 +85,7 @@ impl System {
     pub(crate) async fn open(settings: Settings, clock: Clock) -> Result<Self, OpenError> {
         let lock = settings.folder.take()?;
         let Kept { store, signing_key, access_key } = Kept::of(&settings)?;
+        let store = store.with_limit(settings.max_associations);
         let on_loopback = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
         let api = Listener::bind(on_loopback(settings.api_port), Limits::default())
             .map_err(|bind| OpenError::Port { bind, flag: "--api-port" })?;

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use testkit::wire;
 
-use crate::system::{ROLE, System, folder};
+use crate::system::{ACCOUNT, ROLE, System, folder, text};
 
 const ASSOCIATIONS: &str = "/clusters/dev/pod-identity-associations";
 
@@ -92,6 +92,21 @@ async fn an_association_made_by_a_command_is_there_for_awss_tools() {
     let tags = json!({ "tags": { "team": "shop" } });
     caller.done(&system, "POST", &format!("/tags/{arn}"), tags.clone()).await;
     assert_eq!(caller.done(&system, "GET", &format!("/tags/{arn}"), Value::Null).await, tags);
+}
+
+#[tokio::test]
+async fn a_cluster_takes_as_many_associations_as_it_was_told_to_by_either_way_in() {
+    let data = folder();
+    let system = System::ephemeral(data.path(), &["--max-associations", "1"]).await;
+    let caller = Caller::of(&system).await;
+    let mut other = web();
+    other["serviceAccount"] = json!("api");
+    caller.done(&system, "POST", ASSOCIATIONS, other).await;
+    let refused = caller.call(&system, "POST", ASSOCIATIONS, &web().to_string()).await;
+    assert_eq!(refused.header("x-amzn-errortype"), Some("ResourceLimitExceededException"), "{refused:?}");
+    let refused = system.ask("associate", &[&ACCOUNT[..], &["--role-arn", ROLE]].concat()).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("1 associations, and that is the limit"), "{refused:?}");
 }
 
 #[tokio::test]
