@@ -83,6 +83,9 @@ pub struct Start {
     /// How long credentials live, at most 12h
     #[arg(long, value_name = "DURATION", default_value = "6h", value_parser = session_duration)]
     pub session_duration: Duration,
+    /// How many associations the cluster may have; EKS allows 5000
+    #[arg(long, value_name = "COUNT", default_value_t = control_plane::store::DEFAULT_LIMIT)]
+    pub max_associations: u64,
     /// How much is logged: error, warn, info, debug or trace
     #[arg(long, short = 'v', value_name = "LEVEL", default_value = "warn")]
     pub verbosity: Verbosity,
@@ -118,7 +121,7 @@ pub enum Errand {
     Associations(Data),
     /// Takes a service account its role
     Dissociate(Dissociate),
-    /// Prints the key pair that signs calls to this EKS Auth, as shell exports
+    /// Prints the key pair that signs calls to this EKS Auth and EKS, as shell exports
     Keys(Data),
 }
 

@@ -74,7 +74,7 @@ pub(crate) async fn keys(client: &Client) -> Result<String, ControlError> {
     let api = client.status().await?.api;
     let AccessKeyReply { access_key_id, secret_access_key } = client.access_key().await?;
     Ok(format!(
-        "# signs calls to EKS Auth at {api}, and nothing at AWS\n\
+        "# signs calls to EKS Auth and EKS at {api}, and nothing at AWS\n\
          export AWS_ACCESS_KEY_ID={access_key_id}\nexport AWS_SECRET_ACCESS_KEY={}",
         secret_access_key.expose_str()
     ))

@@ -1,9 +1,11 @@
-//! The control plane over HTTP: the EKS Auth API as AWS's SDKs call it, and the issuer's two public documents.
+//! The control plane over HTTP: the EKS Auth API and the part of the EKS API that is about pod identity, as AWS's SDKs call
+//! them, and the issuer's two public documents.
 //!
 //! Requests are answered from head and body alone, so that every rule can be tested without a socket. Each answer to an
 //! API call has a request id, each refusal AWS's name in `x-amzn-ErrorType` and a text that says what to change.
 
 mod answer;
+mod eks;
 mod exchange;
 
 use std::net::SocketAddr;
@@ -22,9 +24,11 @@ use uuid::Uuid;
 
 use crate::issuer::{DISCOVERY_PATH, KEY_SET_PATH, TokenIssuer};
 use crate::sigv4::{AccessKeys, SignatureCheck};
+use crate::store::Store;
 use answer::{Answer, ApiError};
+use eks::Operation;
 
-/// No request of this API comes near: a token has one or two kilobytes.
+/// No request comes near: a token has one or two kilobytes, fifty of the longest tags have twenty.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// How long a body may take to arrive. SDKs send it with the head.
@@ -39,6 +43,7 @@ pub struct Api(Arc<Rooms>);
 
 struct Rooms {
     service: eks_auth::Service,
+    eks: eks::Room,
     signatures: SignatureCheck,
     discovery: Bytes,
     key_set: Bytes,
@@ -46,11 +51,25 @@ struct Rooms {
 }
 
 impl Api {
-    /// The API of `service`, for callers who sign with one of `keys`, with the documents of `issuer` beside it.
-    pub fn new(service: eks_auth::Service, issuer: &TokenIssuer, keys: AccessKeys, clock: Clock) -> Self {
-        let signatures = SignatureCheck::new(keys, &service.cluster().region, SIGNING_NAME);
+    /// The API of `service` and of the associations in `store`, for callers who sign with one of `keys`, with the
+    /// documents of `issuer` beside it.
+    pub fn new(
+        service: eks_auth::Service,
+        store: Store,
+        issuer: &TokenIssuer,
+        keys: AccessKeys,
+        clock: Clock,
+    ) -> Self {
+        let cluster = service.cluster().clone();
+        let signatures = SignatureCheck::new(keys.clone(), &cluster.region, SIGNING_NAME);
+        let eks = eks::Room {
+            signatures: SignatureCheck::new(keys, &cluster.region, eks::SIGNING_NAME),
+            cluster,
+            issuer: issuer.url().to_owned(),
+            store,
+        };
         let (discovery, key_set) = (issuer.discovery().into(), issuer.key_set().into());
-        Self(Arc::new(Rooms { service, signatures, discovery, key_set, clock }))
+        Self(Arc::new(Rooms { service, eks, signatures, discovery, key_set, clock }))
     }
 
     /// Answers a request whose body has arrived.
@@ -59,6 +78,9 @@ impl Api {
     }
 
     async fn route(&self, head: &Parts, body: &[u8]) -> Result<Answer, ApiError> {
+        if let Some(operation) = Operation::of(&head.method, head.uri.path()) {
+            return eks::answer(&self.0.eks, operation, head, body, self.0.clock.now()).await;
+        }
         let path: Vec<&str> = head.uri.path().split('/').skip(1).collect();
         match (&head.method, &path[..]) {
             (&Method::POST, ["clusters", cluster, "assume-role-for-pod-identity"]) => {

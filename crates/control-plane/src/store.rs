@@ -4,18 +4,30 @@
 //! answered. A file of a newer version of this program is refused and left as it is.
 
 mod associations;
+mod grant;
+mod listing;
+mod record;
+mod requests;
 mod schema;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use identity::AssociationId;
 use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, DatabaseError, ReadOnlyDatabase};
 use thiserror::Error;
 use uuid::Uuid;
 
-pub use associations::{CreateError, Grant, NewAssociation, Stored};
+pub use associations::{ChangeError, CreateError, MOST_TAGS, TagError};
+pub use grant::{Change, Grant, NewAssociation, PolicyWithTags, Tags};
+pub use listing::{Filter, Page, Position};
+pub use record::Stored;
+pub use requests::TokenReused;
+
+/// How many associations EKS allows a cluster (its user guide; one cannot ask for more there).
+pub const DEFAULT_LIMIT: u64 = 5_000;
 
 /// Reads are served from memory; 20,000 associations are a few megabytes. redb's own default would be a gigabyte.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
@@ -75,7 +87,12 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
 pub struct Store {
     database: Arc<Database>,
     cluster_uid: Uuid,
+    limit: u64,
+    listener: Arc<OnceLock<ChangeListener>>,
 }
+
+/// Told of each association that was created, changed or deleted, after that is on disk.
+type ChangeListener = Box<dyn Fn(&AssociationId) + Send + Sync>;
 
 impl Store {
     /// Opens the database file, or creates it.
@@ -113,9 +130,26 @@ impl Store {
         self.cluster_uid
     }
 
+    /// The same database, taking no more than `limit` associations. Those that are there stay.
+    pub fn with_limit(self, limit: u64) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// From now on tells `listener` of each association that is created, changed or deleted, after that is on disk and
+    /// before the caller is answered. There is one listener; the first stays.
+    pub fn on_change(&self, listener: impl Fn(&AssociationId) + Send + Sync + 'static) {
+        let _ = self.listener.set(Box::new(listener));
+    }
+
+    fn has_changed(&self, id: &AssociationId) {
+        if let Some(listener) = self.listener.get() {
+            listener(id);
+        }
+    }
+
     fn set_up(database: Database) -> Result<Self, SetUpError> {
         let cluster_uid = schema::prepare(&database)?;
-        Ok(Self { database: Arc::new(database), cluster_uid })
+        Ok(Self { database: Arc::new(database), cluster_uid, limit: DEFAULT_LIMIT, listener: Arc::default() })
     }
 }
 

@@ -22,4 +22,4 @@ pub use service::{
 pub use signing_keys::{Issuer, SignatureError, SigningKeys, SigningKeysError};
 pub use sts::Sts;
 pub use transport::{Transport, TransportError, TransportSettings};
-pub use wire::{AssumeRoleRequest, AssumeRoleResponse, ErrorBody, WireToken};
+pub use wire::{AssumeRoleRequest, AssumeRoleResponse, WireToken};

@@ -72,6 +72,8 @@ pub struct AssumeRole {
     pub duration: Duration,
     /// The six tags, all transitive; `None` when the association switches them off, and on a second hop.
     pub tags: Option<SessionTags>,
+    /// The session policy, on the last hop: what the credentials may do is the role's rights and this one's.
+    pub policy: Option<String>,
     /// The external id, on a second hop without tags.
     pub external_id: Option<String>,
     /// Whose credentials sign the call; `None` for the assumer's own.
@@ -210,6 +212,7 @@ impl Service {
             session_name,
             duration: if chained { self.duration.chained } else { self.duration.single },
             tags,
+            policy: if chained { None } else { association.policy.clone() },
             external_id: None,
             signed_by: None,
         };
@@ -219,6 +222,7 @@ impl Service {
             role: target.clone(),
             // Transitive tags come along by themselves; STS refuses a call that passes them once more.
             tags: None,
+            policy: association.policy.clone(),
             external_id: association.disable_session_tags.then(|| association.external_id(&self.cluster)),
             signed_by: Some(session.credentials),
             ..first

@@ -70,6 +70,7 @@ impl Sts {
             .duration_seconds(whole_seconds(call.duration))
             .set_tags((!tags.is_empty()).then_some(tags))
             .set_transitive_tag_keys(call.tags.is_some().then_some(transitive))
+            .set_policy(call.policy)
             .set_external_id(call.external_id)
             .send()
             .await

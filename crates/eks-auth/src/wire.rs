@@ -111,15 +111,3 @@ impl<'a> From<&'a Exchange> for AssumeRoleResponse<'a> {
         }
     }
 }
-
-/// The body of every error; its name travels in the header `x-amzn-ErrorType`.
-#[derive(Serialize)]
-pub struct ErrorBody<'a> {
-    message: &'a str,
-}
-
-impl<'a> From<&'a str> for ErrorBody<'a> {
-    fn from(message: &'a str) -> Self {
-        Self { message }
-    }
-}

@@ -35,6 +35,12 @@ impl AssociationId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// `arn:aws:eks:REGION:ACCOUNT:podidentityassociation/CLUSTER/ID`.
+    pub fn arn(&self, cluster: &Cluster) -> String {
+        let Cluster { partition, region, account, name } = cluster;
+        format!("arn:{partition}:eks:{region}:{account}:podidentityassociation/{name}/{self}")
+    }
 }
 
 impl FromStr for AssociationId {
@@ -85,13 +91,15 @@ pub struct Association {
     /// Whether the six session tags are left out.
     #[serde(default)]
     pub disable_session_tags: bool,
+    /// A session policy, which narrows what the last role may do. JSON.
+    #[serde(default)]
+    pub policy: Option<String>,
 }
 
 impl Association {
-    /// `arn:aws:eks:REGION:ACCOUNT:podidentityassociation/CLUSTER/ID`.
+    /// The ARN that goes with its id.
     pub fn arn(&self, cluster: &Cluster) -> String {
-        let Cluster { partition, region, account, name } = cluster;
-        format!("arn:{partition}:eks:{region}:{account}:podidentityassociation/{name}/{}", self.id)
+        self.id.arn(cluster)
     }
 
     /// The external id that goes with the second hop when session tags are off:

@@ -20,6 +20,7 @@ fn dev_alone_starts_a_system_with_documented_defaults() {
     assert_eq!(start.account.as_str(), "111122223333");
     assert_eq!((start.agent_port, start.api_port, start.metrics_port), (17023, 17024, 17025));
     assert_eq!((start.session_duration, start.verbosity), (Duration::from_secs(21_600), Verbosity::WARN));
+    assert_eq!(start.max_associations, 5_000);
     assert_eq!((start.sts, start.ephemeral, start.data.data), (None, false, None));
 }
 

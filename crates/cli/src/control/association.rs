@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use control_plane::issuer::{NameError, namespace_name, object_name};
-use control_plane::store::{CreateError, Grant, NewAssociation, Store, StoreError};
+use control_plane::store::{ChangeError, CreateError, Grant, NewAssociation, Store, StoreError};
 use thiserror::Error;
 
 use super::messages::{AssociateReply, AssociateRequest, Outcome};
@@ -14,6 +14,12 @@ pub(crate) enum AssociateError {
     /// No pod can have these names, so the association could never match.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// It could not be created, for another reason than that there is one.
+    #[error(transparent)]
+    Create(CreateError),
+    /// It could not be changed.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -34,21 +40,16 @@ pub(crate) async fn associate(
                 return Ok(AssociateReply { outcome: Outcome::Created, association: stored.into() });
             }
             Err(CreateError::Taken(id)) => id,
-            Err(CreateError::Store(error)) => return Err(error.into()),
+            Err(error) => return Err(AssociateError::Create(error)),
         };
         // Somebody may delete it between these calls; then there is room for a new one.
         let Some(before) = store.find(&new.namespace, &new.service_account)? else { continue };
-        if grant_of(&before.association) == new.grant {
+        if Grant::of(&before.association) == new.grant {
             return Ok(AssociateReply { outcome: Outcome::Unchanged, association: before.into() });
         }
-        if let Some(changed) = store.change(id, new.grant.clone(), now).await? {
+        if let Some(changed) = store.change(id, new.grant.clone().into(), now).await? {
             let outcome = Outcome::Changed { before: before.association.role_arn };
             return Ok(AssociateReply { outcome, association: changed.into() });
         }
     }
-}
-
-fn grant_of(association: &identity::Association) -> Grant {
-    let identity::Association { role_arn, target_role_arn, disable_session_tags, .. } = association.clone();
-    Grant { role_arn, target_role_arn, disable_session_tags }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use control_plane::access_key::AccessKey;
 use control_plane::issuer::{Subject, TokenIssuer};
-use control_plane::store::Store;
+use control_plane::store::{CreateError, Store};
 use http::{Method, StatusCode};
 use runtime::Clock;
 use serde::Serialize;
@@ -94,8 +94,10 @@ impl Desk {
         let request: AssociateRequest = read(body)?;
         let done = associate(&self.0.store, request, self.0.clock.now()).await;
         let done = done.map_err(|error| match &error {
-            AssociateError::Name(_) => complaint(&error),
-            AssociateError::Store(_) => broken(&error),
+            AssociateError::Name(_) | AssociateError::Create(CreateError::Full { .. }) => complaint(&error),
+            AssociateError::Create(_) | AssociateError::Change(_) | AssociateError::Store(_) => {
+                broken(&error)
+            }
         })?;
         Ok(reply(&done))
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use control_plane::store::{Grant, NewAssociation, Stored};
+use control_plane::store::{Grant, NewAssociation, Stored, Tags};
 use identity::{AccountId, AssociationId, RoleArn, Secret};
 use serde::{Deserialize, Serialize};
 
@@ -87,8 +87,8 @@ impl From<AssociateRequest> for NewAssociation {
     fn from(request: AssociateRequest) -> Self {
         let AssociateRequest { namespace, service_account, role_arn, target_role_arn, disable_session_tags } =
             request;
-        let grant = Grant { role_arn, target_role_arn, disable_session_tags };
-        Self { namespace, service_account, grant }
+        let grant = Grant { role_arn, target_role_arn, disable_session_tags, policy: None };
+        Self { namespace, service_account, grant, tags: Tags::new(), request_token: None }
     }
 }
 
@@ -162,6 +162,7 @@ impl From<Stored> for AssociationView {
             role_arn,
             target_role_arn,
             disable_session_tags,
+            ..
         } = stored.association;
         Self {
             association_id: id,
@@ -180,7 +181,7 @@ pub(crate) struct AssociationList {
     pub(crate) associations: Vec<AssociationView>,
 }
 
-/// The key pair that signs calls to EKS Auth.
+/// The key pair that signs calls to EKS Auth and EKS.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AccessKeyReply {

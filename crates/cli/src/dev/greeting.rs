@@ -17,7 +17,7 @@ pub(crate) fn greeting(system: &System, folder: &Folder, ephemeral: bool) -> Str
     let mut lines = vec![
         format!("cluster {} in {} is running, its state is {kept}", status.cluster, status.region),
         format!("  credentials  {}", status.credentials_uri),
-        format!("  EKS Auth     {}  ({program} dev keys{data} signs calls to it)", status.api),
+        format!("  EKS Auth     {}  (EKS too; {program} dev keys{data} signs calls to both)", status.api),
         format!("  metrics      http://{}/metrics", system.metrics()),
     ];
     lines.extend(system.associated().iter().map(|reply| format!("  association  {reply}")));

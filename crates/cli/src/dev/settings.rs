@@ -76,6 +76,7 @@ pub(crate) struct Settings {
     pub(crate) associate: Vec<Pairing>,
     pub(crate) sts: StsSettings,
     pub(crate) session_duration: SessionDuration,
+    pub(crate) max_associations: u64,
 }
 
 impl Settings {
@@ -83,7 +84,16 @@ impl Settings {
     pub(crate) fn read(start: Start, environment: &impl Environment) -> Result<Self, SettingsError> {
         let folder = Folder::find(start.data.data.as_deref(), environment)?;
         let Start {
-            ephemeral, cluster, region, account, agent_port, api_port, metrics_port, associate, ..
+            ephemeral,
+            cluster,
+            region,
+            account,
+            agent_port,
+            api_port,
+            metrics_port,
+            associate,
+            max_associations,
+            ..
         } = start;
         ports_differ(&[
             ("--agent-port", agent_port),
@@ -107,6 +117,7 @@ impl Settings {
             associate,
             sts,
             session_duration,
+            max_associations,
         })
     }
 }

@@ -85,6 +85,7 @@ impl System {
     pub(crate) async fn open(settings: Settings, clock: Clock) -> Result<Self, OpenError> {
         let lock = settings.folder.take()?;
         let Kept { store, signing_key, access_key } = Kept::of(&settings)?;
+        let store = store.with_limit(settings.max_associations);
         let on_loopback = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
         let api = Listener::bind(on_loopback(settings.api_port), Limits::default())
             .map_err(|bind| OpenError::Port { bind, flag: "--api-port" })?;
@@ -98,8 +99,11 @@ impl System {
             Arc::new(issuer.verifier()?),
             assumer(&settings, clock).await,
         );
-        let answers = Api::new(service, &issuer, [access_key.clone()].into_iter().collect(), clock);
+        let answers =
+            Api::new(service, store.clone(), &issuer, [access_key.clone()].into_iter().collect(), clock);
         let agent = agent(&settings, &url, &access_key, clock)?;
+        let sessions = agent.sessions();
+        store.on_change(move |id| sessions.association_changed(id.as_str()));
         let endpoint = agent.endpoints().first().copied().unwrap_or_else(|| on_loopback(settings.agent_port));
         let status = Status {
             cluster: settings.cluster.name.to_string(),

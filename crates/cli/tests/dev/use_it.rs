@@ -160,7 +160,10 @@ async fn an_sdk_with_the_printed_keys_may_call_eks_auth() {
     let system = System::ephemeral(data.path(), &[]).await;
     system.associate().await;
     let keys = system.answer("keys", &[]).await;
-    assert!(keys.starts_with(&format!("# signs calls to EKS Auth at http://{}", system.api)), "{keys}");
+    assert!(
+        keys.starts_with(&format!("# signs calls to EKS Auth and EKS at http://{}", system.api)),
+        "{keys}"
+    );
     let value = |name: &str| keys.split_once(&format!("export {name}=")).unwrap().1.lines().next().unwrap();
     let settings = eks_auth::UpstreamSettings {
         cluster: "dev".parse().unwrap(),
@@ -215,4 +218,30 @@ async fn no_secret_is_in_the_log_at_debug_nor_in_the_metrics() {
     ] {
         assert!(!log.contains(secret) && !metrics.contains(secret), "a secret is printed");
     }
+}
+
+#[tokio::test]
+async fn a_changed_association_reaches_a_pod_that_keeps_its_token_with_its_next_request() {
+    let data = folder();
+    let system = System::ephemeral(data.path(), &["--associate", &format!("shop/web={ROLE}")]).await;
+    let token = system.answer("token", &ACCOUNT).await;
+    let first = system.credentials(&token).await;
+    assert_eq!(first.json()["AccountId"], "111122223333");
+    assert_eq!(system.credentials(&token).await.body, first.body, "kept");
+
+    let elsewhere = [&ACCOUNT[..], &["--role-arn", "arn:aws:iam::444455556666:role/other"]].concat();
+    system.answer("associate", &elsewhere).await;
+    assert_eq!(system.credentials(&token).await.json()["AccountId"], "444455556666");
+
+    system.answer("dissociate", &ACCOUNT).await;
+    let refused = system.credentials(&token).await;
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (404, Some("ResourceNotFoundException")));
+
+    let back = [&ACCOUNT[..], &["--role-arn", ROLE]].concat();
+    system.answer("associate", &back).await;
+    assert_eq!(
+        system.credentials(&token).await.status,
+        200,
+        "a refusal is not remembered longer than it is true"
+    );
 }

@@ -1,7 +1,7 @@
 //! Answers on the wire: rest-json's success, rest-json's errors, and plain documents.
 
 use bytes::Bytes;
-use eks_auth::{ErrorBody, ErrorCode, Refusal};
+use eks_auth::{ErrorCode, Refusal};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
@@ -38,13 +38,26 @@ pub(super) struct ApiError {
     pub(super) name: &'static str,
     /// What a person reads. Holds no secret.
     pub(super) message: String,
+    /// The cluster it is about, where the model has a member for that.
+    pub(super) cluster: Option<String>,
+}
+
+/// The body of an error; its name travels in the header.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorBody<'a> {
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_name: Option<&'a str>,
 }
 
 impl ApiError {
     pub(super) fn too_long() -> Self {
         Refusal::new(
             ErrorCode::InvalidRequest,
-            format!("The body is longer than {MAX_BODY_BYTES} bytes: send one service account token and nothing else."),
+            format!(
+                "The body is longer than {MAX_BODY_BYTES} bytes: no operation here needs as much, send less."
+            ),
         )
         .into()
     }
@@ -56,28 +69,29 @@ impl ApiError {
 
     pub(super) fn body_too_slow() -> Self {
         let message = "The body did not arrive in time: send it together with the head.".to_owned();
-        Self { status: 408, name: "RequestTimeoutException", message }
+        Self { status: 408, name: "RequestTimeoutException", message, cluster: None }
     }
 
     pub(super) fn unknown_operation(method: &Method, path: &str) -> Self {
         let path: String = path.chars().take(100).collect();
         let message = format!(
             "There is no operation {method} {path}: this address serves POST /clusters/NAME/assume-role-for-pod-identity, \
+             /clusters, /clusters/NAME/pod-identity-associations and /tags/ARN as the EKS API has them, \
              GET /.well-known/openid-configuration and GET /openid/v1/jwks."
         );
-        Self { status: 404, name: "UnknownOperationException", message }
+        Self { status: 404, name: "UnknownOperationException", message, cluster: None }
     }
 }
 
 impl From<Refusal> for ApiError {
     fn from(Refusal { code, message }: Refusal) -> Self {
-        Self { status: code.status(), name: code.as_str(), message }
+        Self { status: code.status(), name: code.as_str(), message, cluster: None }
     }
 }
 
 impl From<SignatureRefused> for ApiError {
     fn from(refused: SignatureRefused) -> Self {
-        Self { status: refused.status(), name: refused.name(), message: refused.to_string() }
+        Self { status: refused.status(), name: refused.name(), message: refused.to_string(), cluster: None }
     }
 }
 
@@ -89,7 +103,8 @@ pub(super) fn response(answer: Result<Answer, ApiError>, request_id: &str) -> Re
         }
         Ok(Answer::Result(content)) => (200, "application/json", "no-store", content.clone()),
         Err(error) => {
-            (error.status, "application/json", "no-store", json(&ErrorBody::from(error.message.as_str())))
+            let body = ErrorBody { message: &error.message, cluster_name: error.cluster.as_deref() };
+            (error.status, "application/json", "no-store", json(&body))
         }
     };
     let mut response = Response::new(Full::new(content));

@@ -12,10 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::access_key::AccessKey;
 use crate::issuer::{SigningKey, Subject};
-use crate::store::{Grant, NewAssociation, Store};
+use crate::store::{Grant, NewAssociation, Store, Tags};
 use crate::sts::DevelopmentSts;
 
 const OPERATION: &str = "/clusters/dev/assume-role-for-pod-identity";
+mod eks;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 struct World {
@@ -32,7 +34,10 @@ impl World {
     }
 
     fn at(clock: Clock) -> Self {
-        let store = Store::in_memory().unwrap();
+        Self::of(Store::in_memory().unwrap(), clock)
+    }
+
+    fn of(store: Store, clock: Clock) -> Self {
         let key = SigningKey::ephemeral().unwrap();
         let issuer = TokenIssuer::new("http://127.0.0.1:17024".into(), key, store.cluster_uid());
         let cluster = Cluster {
@@ -49,12 +54,14 @@ impl World {
             Arc::new(issuer.verifier().unwrap()),
             Arc::new(DevelopmentSts::new(clock)),
         );
-        let api = Api::new(service, &issuer, [key.clone()].into_iter().collect(), clock);
+        let api = Api::new(service, store.clone(), &issuer, [key.clone()].into_iter().collect(), clock);
         Self { api, key, issuer, store, clock }
     }
 
     async fn associate(&self, grant: Grant) {
-        let new = NewAssociation { namespace: "shop".into(), service_account: "web".into(), grant };
+        let (namespace, service_account) = ("shop".into(), "web".into());
+        let new =
+            NewAssociation { namespace, service_account, grant, tags: Tags::new(), request_token: None };
         self.store.create(new, self.clock.now()).await.unwrap();
     }
 
@@ -68,15 +75,18 @@ impl World {
     }
 
     fn signed(&self, path: &str, body: &str) -> Parts {
-        let request =
-            Request::post(path).header("host", "127.0.0.1:17024").header("content-type", "application/json");
-        let mut request = request.body(()).unwrap();
+        self.signed_for("eks-auth", "POST", path, body)
+    }
+
+    fn signed_for(&self, service: &str, method: &str, path: &str, body: &str) -> Parts {
+        let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:17024");
+        let mut request = request.header("content-type", "application/json").body(()).unwrap();
         let identity =
             Credentials::new(&self.key.id, self.key.secret.expose_str(), None, None, "test").into();
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region("us-west-2")
-            .name("eks-auth")
+            .name(service)
             .time(self.clock.now())
             .settings(SigningSettings::default())
             .build()
@@ -84,7 +94,7 @@ impl World {
             .into();
         let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
         let body = SignableBody::Bytes(body.as_bytes());
-        let signable = SignableRequest::new("POST", path, headers, body).unwrap();
+        let signable = SignableRequest::new(method, path, headers, body).unwrap();
         let instructions = sign(signable, &parameters).unwrap().into_parts().0;
         instructions.apply_to_request_http1x(&mut request);
         request.into_parts().0
@@ -121,7 +131,8 @@ impl Reply {
     fn refusal(&self) -> (u16, &str, &str) {
         assert_eq!(self.header("content-type"), "application/json");
         assert!(Uuid::try_parse(self.header("x-amzn-requestid")).is_ok());
-        assert_eq!(self.body.as_object().unwrap().len(), 1, "an error's body has one member: {}", self.body);
+        let mut members = self.body.as_object().unwrap().keys();
+        assert!(members.all(|name| name == "message" || name == "clusterName"), "{}", self.body);
         (self.status, self.header("x-amzn-errortype"), self.body["message"].as_str().unwrap())
     }
 }
@@ -131,8 +142,7 @@ fn noon() -> SystemTime {
 }
 
 fn web() -> Grant {
-    let role_arn = "arn:aws:iam::111122223333:role/web".parse().unwrap();
-    Grant { role_arn, target_role_arn: None, disable_session_tags: false }
+    Grant::of_role("arn:aws:iam::111122223333:role/web".parse().unwrap())
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +280,14 @@ async fn the_issuers_documents_are_public_and_have_kubernetes_types() {
 #[tokio::test(start_paused = true)]
 async fn everything_else_is_an_unknown_operation() {
     let world = World::new();
-    for path in ["/", "/clusters", "/clusters/dev", OPERATION, "/clusters/a/b/assume-role-for-pod-identity"] {
+    for path in [
+        "/",
+        "/cluster",
+        "/tags",
+        "/clusters/dev/nodegroups",
+        OPERATION,
+        "/clusters/a/b/assume-role-for-pod-identity",
+    ] {
         let reply = world.get(path).await;
         let (status, name, text) = reply.refusal();
         assert_eq!((status, name), (404, "UnknownOperationException"), "{path}");

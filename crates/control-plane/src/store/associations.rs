@@ -7,46 +7,17 @@ use std::time::SystemTime;
 
 use eks_auth::{AssociationLookupError, Associations};
 use futures_util::future::BoxFuture;
-use identity::{Association, AssociationId, RoleArn, from_epoch_seconds, to_epoch_seconds};
-use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
-use serde::{Deserialize, Serialize};
+use identity::{Association, AssociationId};
+use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use thiserror::Error;
 
+use super::record::{id_of, read, unused_id, write};
+use super::requests::Request;
 use super::schema::{ASSOCIATIONS, BY_SERVICE_ACCOUNT};
-use super::{Store, StoreError};
+use super::{Change, Grant, NewAssociation, PolicyWithTags, Store, StoreError, Stored, Tags, TokenReused};
 
-/// What an association gives to its service account: the part of it that may change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// The role.
-    pub role_arn: RoleArn,
-    /// The role behind it, if any.
-    pub target_role_arn: Option<RoleArn>,
-    /// Whether the session tags are left out.
-    pub disable_session_tags: bool,
-}
-
-/// An association that is to be created.
-#[derive(Clone, Debug)]
-pub struct NewAssociation {
-    /// The namespace.
-    pub namespace: String,
-    /// The service account.
-    pub service_account: String,
-    /// What its pods get.
-    pub grant: Grant,
-}
-
-/// An association as the database holds it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stored {
-    /// The association.
-    pub association: Association,
-    /// When it was created.
-    pub created_at: SystemTime,
-    /// When it was last changed.
-    pub modified_at: SystemTime,
-}
+/// How many tags one association may have (the EKS API's `TagMap`).
+pub const MOST_TAGS: usize = 50;
 
 /// An association was not created.
 #[derive(Debug, Error)]
@@ -54,6 +25,46 @@ pub enum CreateError {
     /// The service account has one already. AWS names the id in its 409, so it is kept.
     #[error("Association already exists: {0}")]
     Taken(AssociationId),
+    /// The cluster has as many as it may have.
+    #[error("the cluster has {limit} associations, and that is the limit: delete some that are not needed")]
+    Full {
+        /// The limit.
+        limit: u64,
+    },
+    /// What it should give cannot be given.
+    #[error(transparent)]
+    Policy(#[from] PolicyWithTags),
+    /// Another request had this name.
+    #[error(transparent)]
+    TokenReused(#[from] TokenReused),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An association was not changed.
+#[derive(Debug, Error)]
+pub enum ChangeError {
+    /// What it should give cannot be given.
+    #[error(transparent)]
+    Policy(#[from] PolicyWithTags),
+    /// Another request had this name.
+    #[error(transparent)]
+    TokenReused(#[from] TokenReused),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An association was not tagged.
+#[derive(Debug, Error)]
+pub enum TagError {
+    /// It would have too many tags.
+    #[error("the association would have {would_be} tags, and {MOST_TAGS} are the limit: remove some first")]
+    TooMany {
+        /// How many it would have.
+        would_be: usize,
+    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -63,22 +74,49 @@ impl Store {
     /// Creates an association under a new id.
     ///
     /// # Errors
-    /// When the service account has one, or the database fails; then nothing has changed.
+    /// See [`CreateError`]; then nothing has changed.
     pub async fn create(&self, new: NewAssociation, now: SystemTime) -> Result<Stored, CreateError> {
         self.blocking(move |store| store.create_now(new, now)).await
     }
 
-    /// Gives the association of that id another grant; `None` when there is no such association.
+    /// Changes what the association of that id gives; `None` when there is no such association.
     ///
     /// # Errors
-    /// When the database fails; then nothing has changed.
+    /// See [`ChangeError`]; then nothing has changed.
     pub async fn change(
         &self,
         id: AssociationId,
-        grant: Grant,
+        change: Change,
         now: SystemTime,
-    ) -> Result<Option<Stored>, StoreError> {
-        self.blocking(move |store| store.change_now(&id, grant, now)).await
+    ) -> Result<Option<Stored>, ChangeError> {
+        self.blocking(move |store| store.change_now(&id, change, now)).await
+    }
+
+    /// Adds tags to the association of that id, over those of the same keys; `None` when there is no such association.
+    ///
+    /// # Errors
+    /// See [`TagError`]; then nothing has changed.
+    pub async fn tag(&self, id: AssociationId, tags: Tags) -> Result<Option<Stored>, TagError> {
+        let add = |mut before: Tags| {
+            before.extend(tags);
+            match before.len() {
+                would_be if would_be > MOST_TAGS => Err(TagError::TooMany { would_be }),
+                _ => Ok(before),
+            }
+        };
+        self.blocking(move |store| store.retag_now(&id, add)).await
+    }
+
+    /// Takes the tags of these keys from the association of that id; `None` when there is no such association.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing has changed.
+    pub async fn untag(&self, id: AssociationId, keys: Vec<String>) -> Result<Option<Stored>, StoreError> {
+        let take = move |mut before: Tags| {
+            before.retain(|key, _| !keys.contains(key));
+            Ok(before)
+        };
+        self.blocking(move |store| store.retag_now(&id, take)).await
     }
 
     /// Deletes the association of that id and gives what it was; `None` when there is no such association.
@@ -87,6 +125,14 @@ impl Store {
     /// When the database fails; then nothing has changed.
     pub async fn delete(&self, id: AssociationId) -> Result<Option<Stored>, StoreError> {
         self.blocking(move |store| store.delete_now(&id)).await
+    }
+
+    /// The association of that id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn get(&self, id: &AssociationId) -> Result<Option<Stored>, StoreError> {
+        read(&self.database.begin_read()?.open_table(ASSOCIATIONS)?, id.as_str())
     }
 
     /// The association of exactly this namespace and service account.
@@ -127,36 +173,75 @@ impl Store {
 
     fn create_now(&self, new: NewAssociation, now: SystemTime) -> Result<Stored, CreateError> {
         let transaction = self.database.begin_write().map_err(StoreError::from)?;
-        let NewAssociation { namespace, service_account, grant } = new;
+        let request = Request::named(new.request_token.clone(), "create", &new);
+        if let Some(request) = &request
+            && let Some(first) = request.first_answer(&transaction, now)?
+        {
+            let first = first?;
+            // Deleted since: then the answer would name something that is not there, and there is room for a new one.
+            let id = first.association.id.as_str();
+            if read(&transaction.open_table(ASSOCIATIONS).map_err(StoreError::from)?, id)?.is_some() {
+                return Ok(first);
+            }
+        }
+        let NewAssociation { namespace, service_account, grant, tags, request_token: _ } = new;
         if let Some(taken) = id_of(&transaction, &namespace, &service_account)? {
             return Err(CreateError::Taken(taken));
         }
-        let Grant { role_arn, target_role_arn, disable_session_tags } = grant;
-        let id = unused_id(&transaction)?;
-        let association =
-            Association { id, namespace, service_account, role_arn, target_role_arn, disable_session_tags };
-        let stored = Stored { association, created_at: now, modified_at: now };
+        let grant = grant.checked()?;
+        if count(&transaction)? >= self.limit {
+            return Err(CreateError::Full { limit: self.limit });
+        }
+        let association = grant.to(unused_id(&transaction)?, namespace, service_account);
+        let stored = Stored { association, tags, created_at: now, modified_at: now };
         write(&transaction, &stored)?;
+        if let Some(request) = request {
+            request.remember(&transaction, &stored, now)?;
+        }
         transaction.commit().map_err(StoreError::from)?;
+        self.has_changed(&stored.association.id);
         Ok(stored)
     }
 
     fn change_now(
         &self,
         id: &AssociationId,
-        grant: Grant,
+        change: Change,
         now: SystemTime,
-    ) -> Result<Option<Stored>, StoreError> {
-        let transaction = self.database.begin_write()?;
-        let Some(mut stored) = read(&transaction.open_table(ASSOCIATIONS)?, id.as_str())? else {
-            return Ok(None);
-        };
-        let Grant { role_arn, target_role_arn, disable_session_tags } = grant;
-        stored.association =
-            Association { role_arn, target_role_arn, disable_session_tags, ..stored.association };
-        stored.modified_at = now;
+    ) -> Result<Option<Stored>, ChangeError> {
+        let transaction = self.database.begin_write().map_err(StoreError::from)?;
+        let found = read(&transaction.open_table(ASSOCIATIONS).map_err(StoreError::from)?, id.as_str())?;
+        let Some(before) = found else { return Ok(None) };
+        let request = Request::named(change.request_token.clone(), "update", &(id, &change));
+        if let Some(request) = &request
+            && let Some(first) = request.first_answer(&transaction, now)?
+        {
+            return Ok(Some(first?));
+        }
+        let grant = change.of(Grant::of(&before.association)).checked()?;
+        let Association { id, namespace, service_account, .. } = before.association;
+        let association = grant.to(id, namespace, service_account);
+        let stored = Stored { association, modified_at: now, ..before };
         write(&transaction, &stored)?;
-        transaction.commit()?;
+        if let Some(request) = request {
+            request.remember(&transaction, &stored, now)?;
+        }
+        transaction.commit().map_err(StoreError::from)?;
+        self.has_changed(&stored.association.id);
+        Ok(Some(stored))
+    }
+
+    fn retag_now<E: From<StoreError>>(
+        &self,
+        id: &AssociationId,
+        retag: impl FnOnce(Tags) -> Result<Tags, E>,
+    ) -> Result<Option<Stored>, E> {
+        let transaction = self.database.begin_write().map_err(StoreError::from)?;
+        let found = read(&transaction.open_table(ASSOCIATIONS).map_err(StoreError::from)?, id.as_str())?;
+        let Some(mut stored) = found else { return Ok(None) };
+        stored.tags = retag(stored.tags)?;
+        write(&transaction, &stored)?;
+        transaction.commit().map_err(StoreError::from)?;
         Ok(Some(stored))
     }
 
@@ -169,8 +254,13 @@ impl Store {
         transaction.open_table(ASSOCIATIONS)?.remove(id.as_str())?;
         transaction.open_table(BY_SERVICE_ACCOUNT)?.remove((namespace.as_str(), service_account.as_str()))?;
         transaction.commit()?;
+        self.has_changed(id);
         Ok(Some(stored))
     }
+}
+
+fn count(transaction: &redb::WriteTransaction) -> Result<u64, StoreError> {
+    Ok(transaction.open_table(ASSOCIATIONS)?.len()?)
 }
 
 impl Associations for Store {
@@ -186,72 +276,4 @@ impl Associations for Store {
         };
         Box::pin(std::future::ready(answer))
     }
-}
-
-/// A record on disk. Members are only ever added, each with a default, within one schema version.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    #[serde(flatten)]
-    association: Association,
-    created_at: f64,
-    modified_at: f64,
-}
-
-fn read(
-    records: &impl ReadableTable<&'static str, &'static [u8]>,
-    id: &str,
-) -> Result<Option<Stored>, StoreError> {
-    let Some(json) = records.get(id)? else { return Ok(None) };
-    let damaged = |what: &dyn std::fmt::Display| {
-        StoreError::from(redb::Error::Corrupted(format!("association {id}: {what}")))
-    };
-    let record: Record = serde_json::from_slice(json.value()).map_err(|error| damaged(&error))?;
-    let instant = |seconds| from_epoch_seconds(seconds).ok_or_else(|| damaged(&"its times are no times"));
-    let (created_at, modified_at) = (instant(record.created_at)?, instant(record.modified_at)?);
-    Ok(Some(Stored { association: record.association, created_at, modified_at }))
-}
-
-fn write(transaction: &WriteTransaction, stored: &Stored) -> Result<(), StoreError> {
-    let Stored { association, created_at, modified_at } = stored;
-    let record = Record {
-        association: association.clone(),
-        created_at: to_epoch_seconds(*created_at),
-        modified_at: to_epoch_seconds(*modified_at),
-    };
-    let json = serde_json::to_vec(&record).expect("a record has only members that JSON can hold");
-    let id = association.id.as_str();
-    transaction.open_table(ASSOCIATIONS)?.insert(id, json.as_slice())?;
-    let key = (association.namespace.as_str(), association.service_account.as_str());
-    transaction.open_table(BY_SERVICE_ACCOUNT)?.insert(key, id)?;
-    Ok(())
-}
-
-fn id_of(
-    transaction: &WriteTransaction,
-    namespace: &str,
-    service_account: &str,
-) -> Result<Option<AssociationId>, StoreError> {
-    let ids = transaction.open_table(BY_SERVICE_ACCOUNT)?;
-    let Some(id) = ids.get((namespace, service_account))? else { return Ok(None) };
-    let text = id.value();
-    let id = text.parse().map_err(|_| redb::Error::Corrupted(format!("\"{text}\" is no association id")))?;
-    Ok(Some(id))
-}
-
-/// An id nobody has. 36^17 are enough that the second try is for proofs, not for practice.
-fn unused_id(transaction: &WriteTransaction) -> Result<AssociationId, StoreError> {
-    let records = transaction.open_table(ASSOCIATIONS)?;
-    loop {
-        let id = random_id();
-        if records.get(id.as_str())?.is_none() {
-            return Ok(id);
-        }
-    }
-}
-
-fn random_id() -> AssociationId {
-    // 252 is the largest multiple of 36 in a byte: bytes above it would favour the first four letters.
-    const FAIR: u8 = 252;
-    let mut fair = rand::random_iter::<u8>().filter(|byte| *byte < FAIR);
-    AssociationId::from_choices(std::array::from_fn(|_| fair.next().expect("random bytes do not end")))
 }

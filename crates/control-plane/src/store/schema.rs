@@ -18,6 +18,13 @@ pub(super) const ASSOCIATIONS: TableDefinition<&str, &[u8]> = TableDefinition::n
 pub(super) const BY_SERVICE_ACCOUNT: TableDefinition<(&str, &str), &str> =
     TableDefinition::new("associations-by-service-account");
 
+/// A caller's name for a request → what was asked and answered, as JSON.
+pub(super) const REQUESTS: TableDefinition<&str, &[u8]> = TableDefinition::new("requests");
+
+/// (milliseconds since 1970, name of a request), to find the oldest.
+pub(super) const REQUESTS_BY_TIME: TableDefinition<(u64, &str), ()> =
+    TableDefinition::new("requests-by-time");
+
 pub(super) const SCHEMA_VERSION: &str = "schema-version";
 const CLUSTER_UID: &str = "cluster-uid";
 
@@ -52,6 +59,8 @@ fn create(database: &Database) -> Result<Uuid, StoreError> {
     let uid = {
         transaction.open_table(ASSOCIATIONS)?;
         transaction.open_table(BY_SERVICE_ACCOUNT)?;
+        transaction.open_table(REQUESTS)?;
+        transaction.open_table(REQUESTS_BY_TIME)?;
         let mut meta = transaction.open_table(META)?;
         meta.insert(SCHEMA_VERSION, VERSION.to_string().as_str())?;
         let known = meta.get(CLUSTER_UID)?.and_then(|text| Uuid::try_parse(text.value()).ok());

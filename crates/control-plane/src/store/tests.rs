@@ -1,19 +1,27 @@
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::schema::{META, SCHEMA_VERSION};
 use super::*;
+
+mod keeping;
+mod paging;
 
 fn noon() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_795_320_632)
 }
 
 fn web(role: &str) -> NewAssociation {
-    NewAssociation { namespace: "shop".to_owned(), service_account: "web".to_owned(), grant: grant(role) }
+    new("shop", "web", grant(role))
+}
+
+fn new(namespace: &str, service_account: &str, grant: Grant) -> NewAssociation {
+    let (namespace, service_account) = (namespace.to_owned(), service_account.to_owned());
+    NewAssociation { namespace, service_account, grant, tags: Tags::new(), request_token: None }
 }
 
 fn grant(role: &str) -> Grant {
-    let role_arn = format!("arn:aws:iam::111122223333:role/{role}").parse().unwrap();
-    Grant { role_arn, target_role_arn: None, disable_session_tags: false }
+    Grant::of_role(format!("arn:aws:iam::111122223333:role/{role}").parse().unwrap())
 }
 
 #[tokio::test]
@@ -51,7 +59,8 @@ async fn a_changed_association_keeps_its_id_and_its_birthday() {
     let store = Store::in_memory().unwrap();
     let created = store.create(web("web"), noon()).await.unwrap();
     let later = noon() + Duration::from_secs(60);
-    let changed = store.change(created.association.id.clone(), grant("api"), later).await.unwrap().unwrap();
+    let changed =
+        store.change(created.association.id.clone(), grant("api").into(), later).await.unwrap().unwrap();
     assert_eq!(changed.association.id, created.association.id);
     assert_eq!(changed.association.role_arn, grant("api").role_arn);
     assert_eq!((changed.created_at, changed.modified_at), (noon(), later));
@@ -65,7 +74,7 @@ async fn a_deleted_association_makes_room_for_the_next() {
     let id = created.association.id.clone();
     assert_eq!(store.delete(id.clone()).await.unwrap(), Some(created));
     assert_eq!(store.delete(id.clone()).await.unwrap(), None);
-    assert_eq!(store.change(id, grant("api"), noon()).await.unwrap(), None);
+    assert!(store.change(id, grant("api").into(), noon()).await.unwrap().is_none());
     assert_eq!(store.find("shop", "web").unwrap(), None);
     store.create(web("api"), noon()).await.unwrap();
 }
@@ -74,11 +83,7 @@ async fn a_deleted_association_makes_room_for_the_next() {
 async fn the_list_is_in_order_of_namespace_and_service_account() {
     let store = Store::in_memory().unwrap();
     for (namespace, service_account) in [("shop", "web"), ("b", "z"), ("shop", "api"), ("a", "z")] {
-        let (namespace, service_account) = (namespace.to_owned(), service_account.to_owned());
-        store
-            .create(NewAssociation { namespace, service_account, grant: grant("web") }, noon())
-            .await
-            .unwrap();
+        store.create(new(namespace, service_account, grant("web")), noon()).await.unwrap();
     }
     let names: Vec<_> = store
         .list()
@@ -149,4 +154,20 @@ fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
     let error = Store::open(&file).map(|_| ()).unwrap_err();
     assert!(matches!(error, OpenError::Unusable { .. }), "{error:?}");
     assert_eq!(std::fs::read(&file).unwrap(), b"dear diary");
+}
+
+#[tokio::test]
+async fn whoever_listens_is_told_of_each_change_once_it_is_kept_and_of_nothing_else() {
+    let store = Store::in_memory().unwrap();
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (heard, asked) = (Arc::clone(&told), store.clone());
+    store.on_change(move |id| {
+        let kept = asked.list().unwrap().len();
+        heard.lock().unwrap().push(format!("{id} of {kept}"));
+    });
+    let id = store.create(web("web"), noon()).await.unwrap().association.id;
+    store.create(web("web"), noon()).await.unwrap_err();
+    store.delete("a-00000000000000000".parse().unwrap()).await.unwrap();
+    store.delete(id.clone()).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), [format!("{id} of 1"), format!("{id} of 0")]);
 }

@@ -17,6 +17,7 @@ fn call(role: &str) -> AssumeRole {
         .unwrap(),
         duration: 6 * HOUR,
         tags: None,
+        policy: None,
         external_id: None,
         signed_by: None,
     }

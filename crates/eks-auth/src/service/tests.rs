@@ -77,6 +77,7 @@ fn association() -> Association {
         role_arn: "arn:aws:iam::111122223333:role/web".parse().unwrap(),
         target_role_arn: None,
         disable_session_tags: false,
+        policy: None,
     }
 }
 
@@ -141,10 +142,22 @@ async fn a_target_role_is_a_second_hop_signed_by_the_first_for_59_minutes() {
     assert_eq!((second.external_id.as_deref(), second.duration), (None, Duration::from_secs(3_540)));
 
     let without_tags = Association { disable_session_tags: true, ..with_tags };
-    let (_, calls) = exchange(neighbours(Some(without_tags))).await;
-    assert!(calls.iter().all(|call| call.tags.is_none()));
+    let (_, calls) = exchange(neighbours(Some(without_tags.clone()))).await;
+    assert!(calls.iter().all(|call| call.tags.is_none() && call.policy.is_none()));
     assert_eq!(calls[0].external_id, None);
     assert_eq!(calls[1].external_id.as_deref(), Some("us-west-2/111122223333/production-1/shop/web"));
+}
+
+#[tokio::test]
+async fn a_session_policy_narrows_the_last_hop_and_no_other() {
+    let policy = Some(r#"{"Version":"2012-10-17","Statement":[]}"#.to_owned());
+    let single = Association { policy: policy.clone(), disable_session_tags: true, ..association() };
+    let target = "arn:aws:iam::444455556666:role/data".parse().unwrap();
+    let chained = Association { target_role_arn: Some(target), ..single.clone() };
+    for (association, wanted) in [(single, vec![policy.clone()]), (chained, vec![None, policy])] {
+        let (_, calls) = exchange(neighbours(Some(association))).await;
+        assert_eq!(calls.into_iter().map(|call| call.policy).collect::<Vec<_>>(), wanted);
+    }
 }
 
 #[tokio::test]
