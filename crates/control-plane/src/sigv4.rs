@@ -1,9 +1,10 @@
 //! Signature Version 4 from the receiving end: was this request signed with a key we know, for us, just now?
 //!
-//! The received request is signed once more with AWS's own signer, over the headers the caller says are signed, and the
+//! In the Authorization header or in the query of a presigned URL. The received request is signed once more with AWS's own signer, over the headers the caller says are signed, and the
 //! two signatures are compared. Nothing here canonicalises anything by itself, so nothing can differ from the SDKs.
 
 mod authorization;
+mod presigned;
 mod refusal;
 
 use std::borrow::Cow;
@@ -11,7 +12,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use http::request::Parts;
 use identity::Secret;
@@ -20,7 +21,7 @@ use subtle::ConstantTimeEq;
 pub use refusal::SignatureRefused;
 
 use crate::access_key::AccessKey;
-use authorization::{Authorization, ISO_BASIC};
+use authorization::{Authorization, Form, ISO_BASIC};
 
 /// How far the clocks of caller and service may be apart (AWS allows five minutes both ways).
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
@@ -63,16 +64,16 @@ impl SignatureCheck {
     pub fn check(&self, head: &Parts, body: &[u8], now: SystemTime) -> Result<Signer, SignatureRefused> {
         let authorization = Authorization::of(head)?;
         authorization.is_scoped_to(&self.region, self.service)?;
-        let Some(secret) = self.keys.0.get(authorization.access_key_id) else {
-            return Err(SignatureRefused::UnknownKey { id: authorization.access_key_id.to_owned() });
+        let Some(secret) = self.keys.0.get(&*authorization.access_key_id) else {
+            return Err(SignatureRefused::UnknownKey { id: authorization.access_key_id.into_owned() });
         };
         is_current(&authorization, now)?;
         let expected = self.sign_again(head, body, &authorization, secret)?;
         // The time a comparison takes must not tell how much of a guessed signature was right.
         if bool::from(expected.as_bytes().ct_eq(authorization.signature.as_bytes())) {
-            return Ok(Signer { access_key_id: authorization.access_key_id.to_owned() });
+            return Ok(Signer { access_key_id: authorization.access_key_id.into_owned() });
         }
-        Err(SignatureRefused::Mismatch { id: authorization.access_key_id.to_owned() })
+        Err(SignatureRefused::Mismatch { id: authorization.access_key_id.into_owned() })
     }
 
     fn sign_again(
@@ -82,31 +83,44 @@ impl SignatureCheck {
         authorization: &Authorization<'_>,
         secret: &Secret,
     ) -> Result<String, SignatureRefused> {
+        // In the header form, a session token is one of the signed headers; in a query, the signer puts it there.
+        let token = match &authorization.form {
+            Form::Header => None,
+            Form::Query { session_token, .. } => session_token.clone(),
+        };
         let cannot_be_signed =
             |_| SignatureRefused::incomplete("The request has parts that cannot be signed");
         let identity =
-            Credentials::new(authorization.access_key_id, secret.expose_str(), None, None, "key ring").into();
+            Credentials::new(&*authorization.access_key_id, secret.expose_str(), token, None, "key ring")
+                .into();
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
             .name(self.service)
             .time(authorization.time)
-            .settings(settings())
+            .settings(settings(&authorization.form))
             .build()
             .map_err(|_| SignatureRefused::incomplete("The request cannot be signed"))?
             .into();
         let headers = authorization.signed_header_values(head)?;
-        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let headers = headers.iter().map(|(name, value)| (*name, *value));
-        let request =
-            SignableRequest::new(head.method.as_str(), Cow::from(path), headers, SignableBody::Bytes(body))
-                .map_err(cannot_be_signed)?;
+        let request = SignableRequest::new(
+            head.method.as_str(),
+            Cow::from(&*authorization.target),
+            headers,
+            SignableBody::Bytes(body),
+        )
+        .map_err(cannot_be_signed)?;
         Ok(sign(request, &parameters).map_err(cannot_be_signed)?.into_parts().1)
     }
 }
 
-fn settings() -> SigningSettings {
+fn settings(form: &Form) -> SigningSettings {
     let mut settings = SigningSettings::default();
+    if let Form::Query { lasts, .. } = form {
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(*lasts);
+    }
     // The signer leaves out headers that proxies rewrite. The caller has made that choice, in `SignedHeaders`.
     settings.excluded_headers = None;
     settings
@@ -114,8 +128,12 @@ fn settings() -> SigningSettings {
 
 fn is_current(authorization: &Authorization<'_>, now: SystemTime) -> Result<(), SignatureRefused> {
     let signed = authorization.time;
-    if signed + CLOCK_SKEW < now {
-        return Err(SignatureRefused::Expired { signed, now });
+    match authorization.form {
+        Form::Header if signed + CLOCK_SKEW < now => return Err(SignatureRefused::Expired { signed, now }),
+        Form::Query { lasts, .. } if signed + lasts < now => {
+            return Err(SignatureRefused::PresignedExpired { until: signed + lasts, now });
+        }
+        _ => {}
     }
     if signed > now + CLOCK_SKEW {
         return Err(SignatureRefused::NotYetCurrent { signed, now });

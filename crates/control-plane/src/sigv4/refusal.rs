@@ -50,6 +50,17 @@ pub enum SignatureRefused {
         /// The clock it was compared with.
         now: SystemTime,
     },
+    /// The presigned URL's time is over.
+    #[error(
+        "Signature expired: the presigned URL counted until {} and it is now {}. Make a new one.",
+        amz_date(*until), amz_date(*now)
+    )]
+    PresignedExpired {
+        /// `X-Amz-Date` and `X-Amz-Expires` together.
+        until: SystemTime,
+        /// The clock it was compared with.
+        now: SystemTime,
+    },
     /// The request was signed in the future.
     #[error(
         "Signature not yet current: the request was signed at {} and it is only {}, more than 5 minutes earlier. \
@@ -82,6 +93,7 @@ impl SignatureRefused {
             Self::UnknownKey { .. } => "UnrecognizedClientException",
             Self::Scope { .. }
             | Self::Expired { .. }
+            | Self::PresignedExpired { .. }
             | Self::NotYetCurrent { .. }
             | Self::Mismatch { .. } => "InvalidSignatureException",
         }

@@ -200,3 +200,62 @@ fn odd_requests_are_refused_and_never_a_panic() {
         assert_eq!(refused.name(), "IncompleteSignatureException", "{authorization}");
     }
 }
+
+/// What botocore 1.43's SigV4QueryAuth made at that time, for 15 minutes.
+const PRESIGNED: &str = "http://127.0.0.1:17024/clusters/dev/pod-identity-associations?namespace=a%20b&maxResults=2\
+    &X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20261122%2Fus-west-2%2Feks%2Faws4_request\
+    &X-Amz-Date=20261122T041032Z&X-Amz-Expires=900&X-Amz-SignedHeaders=host\
+    &X-Amz-Signature=fc075d2b85673add6e9f7f09fa26b17064a9add0964c84b5b4f780783a0b25b7";
+
+/// The same with a session token.
+const PRESIGNED_WITH_TOKEN: &str = "http://127.0.0.1:17024/clusters/dev/pod-identity-associations\
+    ?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20261122%2Fus-west-2%2Feks%2Faws4_request\
+    &X-Amz-Date=20261122T041032Z&X-Amz-Expires=900&X-Amz-SignedHeaders=host&X-Amz-Security-Token=tok%2F%2Ben%3D%3D\
+    &X-Amz-Signature=7bb2742b0d5fd131b72de924c705db1d3c15a3daff5263d482fdfd0ba5d9fba5";
+
+fn presigned(url: &str, now: SystemTime) -> Result<Signer, SignatureRefused> {
+    let target = url.strip_prefix("http://127.0.0.1:17024").unwrap();
+    let head = Request::get(target).header("Host", "127.0.0.1:17024").body(()).unwrap().into_parts().0;
+    let keys = [AccessKey { id: KEY_ID.to_owned(), secret: Secret::from(SECRET) }];
+    SignatureCheck::new(keys.into_iter().collect(), "us-west-2", "eks").check(&head, b"", now)
+}
+
+#[test]
+fn a_url_that_botocore_presigned_is_believed_until_it_expires() {
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    for url in [PRESIGNED, PRESIGNED_WITH_TOKEN] {
+        assert_eq!(presigned(url, signed_at()).unwrap().access_key_id, KEY_ID);
+        assert!(
+            presigned(url, signed_at() + minutes(15)).is_ok(),
+            "its own life counts, not the five minutes"
+        );
+        let expired = presigned(url, signed_at() + minutes(15) + Duration::from_secs(1)).unwrap_err();
+        assert!(expired.to_string().contains("counted until 20261122T042532Z"), "{expired}");
+        let early = presigned(url, signed_at() - minutes(6)).unwrap_err();
+        assert!(matches!(early, SignatureRefused::NotYetCurrent { .. }));
+    }
+}
+
+#[test]
+fn a_presigned_url_in_which_anything_was_changed_is_refused() {
+    for (from, to, wanted) in [
+        ("maxResults=2", "maxResults=3", "does not match"),
+        ("namespace=a%20b", "namespace=c", "does not match"),
+        ("Expires=900", "Expires=901", "does not match"),
+        ("T041032Z", "T041033Z", "does not match"),
+        ("fc075d2b", "fc075d2c", "does not match"),
+        ("us-west-2", "us-east-1", "region"),
+        ("%2Feks%2F", "%2Feks-auth%2F", "service"),
+        ("Expires=900", "Expires=604801", "up to 604800"),
+        ("&X-Amz-Expires=900", "", "\"X-Amz-Expires\""),
+        ("&X-Amz-Date=", "&X-Amz-Expires=1&X-Amz-Date=", "must come once"),
+        ("SignedHeaders=host", "SignedHeaders=date", "\"host\" must be one"),
+        ("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA1", "X-Amz-Algorithm must be"),
+    ] {
+        assert!(PRESIGNED.contains(from), "{from}");
+        let refused = presigned(&PRESIGNED.replace(from, to), signed_at()).unwrap_err();
+        assert!(refused.to_string().contains(wanted), "{from} → {to}: {refused}");
+    }
+    let with_more = format!("{PRESIGNED}&nextToken=x");
+    assert!(presigned(&with_more, signed_at()).unwrap_err().to_string().contains("does not match"));
+}
