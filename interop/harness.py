@@ -1,4 +1,5 @@
 """Starts the agent, lets unmodified AWS SDKs ask it for credentials, and compares their answers with the agent's own.
+EKS's operations are in `eks.py`, a foreign STS behind the agent in `sts.py`.
 
 Called by `interop/run`, which builds the clients first and says in `.work/state/` which of them can run.
 """
@@ -6,6 +7,7 @@ Called by `interop/run`, which builds the clients first and says in `.work/state
 import argparse
 import concurrent.futures
 import datetime
+import functools
 import http.client
 import json
 import os
@@ -17,12 +19,17 @@ import sys
 import tempfile
 import threading
 
+import eks
+import sts
 from pod import CLIENTS, HERE, STATED_EARLIER, WORK, Client, TokenFile, pod_environment
 from programs import LOGS, Agent, Emulator, Ended, ask, get
 from recorder import Recorder, Request
 
 FIXTURES = HERE / "fixtures"
 CONNECTIONS = FIXTURES / "connections.json"
+
+# Not a client of the agent but the STS behind it.
+MOTO = "moto"
 
 # What goes wrong around an SDK, as opposed to in the harness itself.
 TROUBLE = (
@@ -217,6 +224,31 @@ def outage(folder, emulator, walks, report, together):
         agent.program.stop()
 
 
+def guarded(report, name, what, walk, *arguments):
+    """A task that reports what goes wrong around it."""
+
+    def task():
+        try:
+            walk(*arguments)
+        except TROUBLE as error:
+            report.check(name, f"{what}: ran to the end", False, f"{type(error).__name__}: {error}; logs in {LOGS}")
+
+    return task
+
+
+def tasks_before_the_outage(folder, emulator, walks, names, report, record):
+    """The longest first. What records fixtures calls no other service."""
+    if not record:
+        for name in reversed(eks.TOOLS):
+            if name in names:
+                operations = eks.Operations(name, folder, report, emulator)
+                yield guarded(report, name, "EKS", operations.walk)
+        if MOTO in names:
+            yield guarded(report, MOTO, "STS", sts.walk, folder, report)
+    for walk in walks:
+        yield functools.partial(walk.serving, emulator, record)
+
+
 def able(names, report):
     """The clients that can run. One that cannot is a failure where everything must be there."""
     for name in names:
@@ -243,16 +275,17 @@ def main():
 
     report = Report()
     recorded = json.loads(CONNECTIONS.read_text()) if CONNECTIONS.exists() else {}
-    names = list(able(options.clients or CLIENTS, report))
+    names = list(able(options.clients or [*CLIENTS, MOTO], report))
     with tempfile.TemporaryDirectory(dir=WORK, prefix="run-") as path:
         folder = pathlib.Path(path)
-        walks = [Walk(name, folder, report, recorded) for name in names]
+        walks = [Walk(name, folder, report, recorded) for name in names if name in CLIENTS]
         # One per core: a client that waits for the processor meets its own time limits (Java: 1 s).
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as together:
             try:
                 emulator = Emulator(folder)
                 try:
-                    list(together.map(lambda walk: walk.serving(emulator, options.record), walks))
+                    tasks = tasks_before_the_outage(folder, emulator, walks, names, report, options.record)
+                    list(together.map(lambda task: task(), list(tasks)))
                     if walks and not options.record:
                         outage(folder, emulator, walks, report, together)
                 finally:

@@ -64,11 +64,11 @@ def pod_environment(home, port=None, token_file=None):
 class Client:
     """One process of one SDK. It answers once when it starts and once more for each `again`."""
 
-    def __init__(self, name, environment, prefix=()):
+    def __init__(self, name, environment, prefix=(), command=None):
         self.name = name
         self._errors = open(LOGS / f"{name}.log", "ab")
         self._process = subprocess.Popen(
-            [*prefix, *CLIENTS[name]],
+            [*prefix, *(command or CLIENTS[name])],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -93,7 +93,10 @@ class Client:
         return json.loads(line)
 
     def again(self):
-        self._process.stdin.write("again\n")
+        return self.tell("again")
+
+    def tell(self, line):
+        self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
         return self.answer()
 

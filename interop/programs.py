@@ -12,7 +12,8 @@ import time
 
 LOGS = pathlib.Path(__file__).resolve().parent / ".work/logs"
 
-ROLE = "arn:aws:iam::111122223333:role/web"
+REGION, ACCOUNT = "us-west-2", "111122223333"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/web"
 NAMESPACE, SERVICE_ACCOUNT = "shop", "web"
 
 # A cold JVM or interpreter on a busy machine of two cores; a healthy run stays far below.
@@ -103,19 +104,19 @@ class Program:
 class Emulator:
     """`pod-identity dev`: agent, EKS Auth API and issuer in one process."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, name="dev", options=(), environment=()):
         self._binary = os.environ["POD_IDENTITY_BIN"]
-        self._data = folder / "data"
-        self._environment = plain_environment(folder)
+        self._data = folder / name
+        self._environment = {**plain_environment(folder), **dict(environment)}
         self.port, self.api_port, metrics_port = free_ports(3)
         # fmt: off
-        self.program = Program("dev", [
+        self.program = Program(name, [
             self._binary, "dev", "--data", str(self._data), "--ephemeral",
             "--agent-port", str(self.port), "--api-port", str(self.api_port), "--metrics-port", str(metrics_port),
-            "--associate", f"{NAMESPACE}/{SERVICE_ACCOUNT}={ROLE}",
+            "--associate", f"{NAMESPACE}/{SERVICE_ACCOUNT}={ROLE}", *options,
         ], self._environment)
         # fmt: on
-        wait_for("dev", lambda: self.program.running() and get(metrics_port, "/healthz")[0] == 200)
+        wait_for(name, lambda: self.program.running() and get(metrics_port, "/healthz")[0] == 200)
 
     def _run(self, *arguments):
         done = subprocess.run(
@@ -125,13 +126,17 @@ class Emulator:
             raise RuntimeError(f"dev {arguments[0]} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
         return done.stdout
 
-    def _identity(self):
-        return ["--data", str(self._data), "--namespace", NAMESPACE, "--service-account", SERVICE_ACCOUNT]
+    def _identity(self, namespace=NAMESPACE, service_account=SERVICE_ACCOUNT):
+        return ["--data", str(self._data), "--namespace", namespace, "--service-account", service_account]
 
-    def token(self, pod, other_than=None):
+    def associate(self, service_account, role, target=None):
+        hops = ["--role-arn", role] + (["--target-role-arn", target] if target else [])
+        self._run("associate", *self._identity(service_account=service_account), *hops)
+
+    def token(self, pod, other_than=None, **identity):
         """A token of this pod. Two made within one second may be the same bytes, hence `other_than`."""
         for _ in range(30):
-            token = self._run("token", *self._identity(), "--pod", pod).strip()
+            token = self._run("token", *self._identity(**identity), "--pod", pod).strip()
             if token != other_than:
                 return token
             time.sleep(0.1)

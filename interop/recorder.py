@@ -1,4 +1,4 @@
-"""A TCP relay in front of the agent that keeps every request head byte for byte, and on which connection it came.
+"""A TCP relay in front of the agent (or another server) that keeps every request head byte for byte, and on which connection it came.
 
 It reads the bytes on their way and changes none, so a client behind it and the agent in front of it see each
 other's wire as they would without it.
@@ -76,7 +76,8 @@ class Recorder:
         agent.close()
 
     def _keeper(self, number):
-        """Cuts one connection into heads. The clients send GET without a body, so a head follows a head."""
+        """Cuts one connection into heads. Pods send GET without a body, so a head follows a head; a body, where there
+        is one, stands in front of the head that follows it."""
         pending = b""
 
         def keep(data):

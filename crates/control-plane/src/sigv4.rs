@@ -1,7 +1,8 @@
 //! Signature Version 4 from the receiving end: was this request signed with a key we know, for us, just now?
 //!
-//! In the Authorization header or in the query of a presigned URL. The received request is signed once more with AWS's own signer, over the headers the caller says are signed, and the
-//! two signatures are compared. Nothing here canonicalises anything by itself, so nothing can differ from the SDKs.
+//! In the Authorization header or in the query of a presigned URL. The received request is signed once more with AWS's own
+//! signer, over the headers the caller says are signed, and the two signatures are compared. Nothing here canonicalises
+//! anything by itself, so nothing can differ from the SDKs.
 
 mod authorization;
 mod presigned;
