@@ -102,7 +102,6 @@ pub struct EksAuth {
     node_name: Option<String>,
     instance: Arc<OnceLock<Instance>>,
     clock: SharedTimeSource,
-    region: Option<String>,
     providers: ProviderConfig,
 }
 
@@ -134,9 +133,9 @@ impl EksAuth {
             // The SDK refuses FIPS beside an endpoint of one's own; who names an endpoint means that one.
             config = config.endpoint_url(endpoint).use_fips(false);
         }
-        let region = sdk.region().map(|region| region.as_ref().to_owned());
+        let region = sdk.region().map_or("unknown", |region| region.as_ref());
         info!(
-            cluster = %settings.cluster, region = region.as_deref().unwrap_or("unknown"),
+            cluster = %settings.cluster, region,
             endpoint = settings.endpoint.as_deref().unwrap_or("of the region"), "EKS Auth is the upstream"
         );
         let providers = provider_config(&settings, &transport);
@@ -146,14 +145,8 @@ impl EksAuth {
             node_name: settings.node.name,
             instance: Arc::default(),
             clock,
-            region,
             providers,
         }
-    }
-
-    /// The region that calls are signed for, when one was found.
-    pub fn region(&self) -> Option<&str> {
-        self.region.as_deref()
     }
 
     /// Asks the instance metadata service which instance and zone this is, once; later exchanges send what was found.

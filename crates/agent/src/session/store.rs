@@ -47,20 +47,21 @@ pub(super) struct Stored {
     pub(super) is_next_due: bool,
 }
 
-pub(super) struct Store {
-    hashing: RandomState,
+/// The hash comes in as a type so that a test can make all tokens look alike.
+pub(super) struct Store<H = RandomState> {
+    hashing: H,
     sessions: LruCache<Fingerprint, Session>,
     due: BTreeSet<(SystemTime, Fingerprint)>,
 }
 
-impl Store {
+impl<H: BuildHasher + Default> Store<H> {
     /// Room for `most` sessions; zero is treated as one (nobody stores into a store that keeps nothing).
     pub(super) fn new(most: usize) -> Self {
         let most = NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN);
         // Not `LruCache::new`: that takes memory for all sessions at the start, and most nodes have few pods.
         let mut sessions = LruCache::unbounded();
         sessions.resize(most);
-        Self { hashing: RandomState::default(), sessions, due: BTreeSet::new() }
+        Self { hashing: H::default(), sessions, due: BTreeSet::new() }
     }
 
     /// The answer for this token, if its session lives.

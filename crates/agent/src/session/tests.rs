@@ -363,7 +363,7 @@ async fn a_clock_that_steps_forward_ends_sessions_and_one_that_steps_back_does_n
         "remembered by a clock that was an hour ahead"
     );
 
-    let mut store = Store::new(1);
+    let mut store: Store = Store::new(1);
     let now: SystemTime = clock.now();
     let session = Session {
         token: Secret::from("token"),
@@ -410,4 +410,34 @@ async fn an_exchange_that_began_before_a_change_is_not_kept_after_it() {
     let (answer, ()) = tokio::join!(room.ask(&token), change);
     assert_eq!(answer.unwrap(), key(1), "who waited for it is not made to wait again");
     assert_eq!(room.ask(&token).await.unwrap(), key(2));
+}
+
+/// Every token has the same fingerprint.
+#[derive(Default)]
+struct Alike;
+
+impl std::hash::Hasher for Alike {
+    fn finish(&self) -> u64 {
+        7
+    }
+
+    fn write(&mut self, _: &[u8]) {}
+}
+
+#[test]
+fn tokens_with_one_fingerprint_push_each_other_out_and_never_get_each_others_answer() {
+    let mut store: Store<std::hash::BuildHasherDefault<Alike>> = Store::new(10);
+    let session = |token: &str, answer: &'static str| Session {
+        token: Secret::from(token),
+        answer: Bytes::from_static(answer.as_bytes()),
+        association: "a-8mvwvh57cu74mgcst".into(),
+        expires: UNIX_EPOCH + HOUR,
+        due: UNIX_EPOCH + HOUR / 2,
+    };
+    store.put(session("mine", "my answer"));
+    assert_eq!(store.answer(b"mine", UNIX_EPOCH).unwrap(), "my answer");
+    assert_eq!(store.answer(b"theirs", UNIX_EPOCH), None);
+    store.put(session("theirs", "their answer"));
+    assert_eq!(store.answer(b"mine", UNIX_EPOCH), None);
+    assert_eq!(store.answer(b"theirs", UNIX_EPOCH).unwrap(), "their answer");
 }
