@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use eks_auth::TokenVerifier;
 use prometheus::Registry;
 use runtime::admin::Admin;
 use runtime::readiness::{Condition, ListenerAnswers};
@@ -14,7 +15,8 @@ use tracing::{error, info, warn};
 use crate::endpoint::{Endpoint, EndpointMetrics, OurHosts, Rules};
 use crate::session::{Policy, SessionMetrics, Sessions};
 use crate::settings::Settings;
-use crate::upstream::Upstream;
+use crate::upstream::{Pace, PaceMetrics, Upstream};
+use crate::verification::Verification;
 
 /// What the agent finds outside itself.
 pub struct World {
@@ -22,6 +24,8 @@ pub struct World {
     pub clock: Clock,
     /// Who exchanges tokens.
     pub upstream: Arc<dyn Upstream>,
+    /// Who can tell on this node whether the cluster has signed a token; nobody, where its keys are not at hand.
+    pub tokens: Option<Arc<dyn TokenVerifier>>,
     /// Where metrics are registered.
     pub registry: Registry,
 }
@@ -55,7 +59,7 @@ impl Agent {
     /// # Errors
     /// When a required address cannot be had; the text says which and what to do.
     pub fn open(settings: &Settings, world: World) -> Result<Self, OpenError> {
-        let World { clock, upstream, registry } = world;
+        let World { clock, upstream, tokens, registry } = world;
         let endpoints = bind_endpoints(settings)?;
         let bound: Vec<SocketAddr> = endpoints.iter().map(Listener::local_addr).collect();
         let conditions =
@@ -66,16 +70,20 @@ impl Agent {
             retention: settings.retention,
             max_sessions: settings.max_cache_size,
             renewals_per_second: settings.max_service_qps,
+            hold: settings.hold,
+            attempts: settings.attempts,
         };
-        let sessions =
-            Sessions::new(Arc::clone(&upstream), clock, policy, SessionMetrics::register(&registry)?);
+        let pace = Pace::new(PaceMetrics::register(&registry)?);
+        let metrics = SessionMetrics::register(&registry)?;
+        let sessions = Sessions::new(Arc::clone(&upstream), pace, clock, policy, metrics);
         let rules = Rules {
             audiences: settings.audiences.clone(),
-            hold: settings.hold,
             max_requests: settings.max_requests,
             hosts: OurHosts::new(bound),
         };
-        let endpoint = Endpoint::new(sessions.clone(), clock, rules, EndpointMetrics::register(&registry)?);
+        let verification = Verification::new(tokens, clock);
+        let metrics = EndpointMetrics::register(&registry)?;
+        let endpoint = Endpoint::new(sessions.clone(), verification, clock, rules, metrics);
         let metrics = SocketAddr::new(settings.metrics_address, settings.metrics_port);
         Ok(Self {
             upstream,

@@ -64,7 +64,7 @@ pub struct ServerFlags {
     /// Audience of which a token needs one; repeatable [default: pods.eks.amazonaws.com]
     #[arg(long, value_name = "AUDIENCE", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub token_audience: Vec<String>,
-    /// How long a pod is kept waiting while its token is exchanged [default: 6s]
+    /// How long a pod is kept waiting while its token is exchanged, and how long that is tried again [default: 6s]
     #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub hold_timeout: Option<String>,
     /// How long connecting to EKS Auth may take [default: 1s]
@@ -73,10 +73,7 @@ pub struct ServerFlags {
     /// How long one attempt of an exchange may take [default: 2.5s]
     #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub upstream_attempt_timeout: Option<String>,
-    /// How long an exchange may take with all its attempts [default: 5s]
-    #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
-    pub upstream_timeout: Option<String>,
-    /// How many attempts an exchange has [default: 3]
+    /// How many attempts an exchange has within --hold-timeout; throttled ones do not count [default: 20]
     #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub upstream_attempts: Option<String>,
     /// How many connections pods may have open [default: 10000]

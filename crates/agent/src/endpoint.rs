@@ -8,7 +8,6 @@ mod response;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, Ready, ready};
@@ -22,7 +21,8 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::refusal::Refusal;
-use crate::session::{Known, Sessions};
+use crate::session::{Known, SessionId, Sessions};
+use crate::verification::Verification;
 pub use hosts::OurHosts;
 pub use metrics::EndpointMetrics;
 
@@ -43,8 +43,6 @@ pub fn limits() -> Limits {
 pub struct Rules {
     /// The audiences of which a token needs one.
     pub audiences: Vec<String>,
-    /// How long a pod is kept waiting for an exchange.
-    pub hold: Duration,
     /// How many requests may wait for an exchange at once.
     pub max_requests: usize,
     /// The addresses a request may be for.
@@ -57,6 +55,7 @@ pub struct Endpoint(Arc<Shared>);
 
 struct Shared {
     sessions: Sessions,
+    verification: Verification,
     clock: Clock,
     rules: Rules,
     seats: Arc<Semaphore>,
@@ -65,9 +64,15 @@ struct Shared {
 
 impl Endpoint {
     /// An endpoint over these sessions.
-    pub fn new(sessions: Sessions, clock: Clock, rules: Rules, metrics: EndpointMetrics) -> Self {
+    pub fn new(
+        sessions: Sessions,
+        verification: Verification,
+        clock: Clock,
+        rules: Rules,
+        metrics: EndpointMetrics,
+    ) -> Self {
         let seats = Arc::new(Semaphore::new(rules.max_requests));
-        Self(Arc::new(Shared { sessions, clock, rules, seats, metrics }))
+        Self(Arc::new(Shared { sessions, verification, clock, rules, seats, metrics }))
     }
 
     /// Answers what can be answered at once, which is almost everything; otherwise hands back the work that is left.
@@ -75,13 +80,33 @@ impl Endpoint {
         let token = request::token(request, &self.0.rules.hosts)?;
         match self.0.sessions.look_up(token) {
             Known::Answer(answer) => Ok(answer),
+            Known::Ageing(answer, id) => match self.seat() {
+                Ok(seat) => Err(Unanswered::Ageing(answer, id, seat)),
+                Err(_) => Ok(answer),
+            },
             Known::Refused(refusal) => Err(refusal.into()),
             Known::Nothing => {
-                // Only who has to wait needs a seat: everybody else is answered before the next request is read.
-                let seat = Arc::clone(&self.0.seats).try_acquire_owned().map_err(|_| Refusal::TooBusy)?;
+                let seat = self.seat()?;
                 let token = request::parse(token)?;
                 token.claims().check(self.0.clock.now(), &self.0.rules.audiences).map_err(Refusal::from)?;
                 Err(Unanswered::NewToken(Box::new(token), seat))
+            }
+        }
+    }
+
+    /// Only who has to wait needs a seat: everybody else is answered before the next request is read.
+    fn seat(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.0.seats).try_acquire_owned().map_err(|_| Refusal::TooBusy)
+    }
+
+    /// Does the work that is left of a request, holding its seat.
+    async fn finish(&self, unanswered: Unanswered) -> Result<Bytes, Refusal> {
+        match unanswered {
+            Unanswered::Refused(refusal) => Err(refusal),
+            Unanswered::Ageing(answer, id, _seat) => Ok(self.0.sessions.newer(answer, id).await),
+            Unanswered::NewToken(token, _seat) => {
+                let owner = self.0.verification.owner(&token).await;
+                self.0.sessions.obtain(*token, owner).await
             }
         }
     }
@@ -111,6 +136,8 @@ struct Arrival {
 enum Unanswered {
     /// It will be refused.
     Refused(Refusal),
+    /// A newer answer may be had.
+    Ageing(Bytes, SessionId, OwnedSemaphorePermit),
     /// Its token has to be exchanged; the seat is kept until then.
     NewToken(Box<ServiceAccountToken>, OwnedSemaphorePermit),
 }
@@ -129,11 +156,10 @@ impl Handler for Endpoint {
         match self.begin(&request) {
             Ok(answer) => Either::Left(ready(self.respond(Ok(answer), &arrival))),
             Err(Unanswered::Refused(refusal)) => Either::Left(ready(self.respond(Err(refusal), &arrival))),
-            Err(Unanswered::NewToken(token, seat)) => {
+            Err(unanswered) => {
                 let endpoint = self.clone();
                 Either::Right(Box::pin(async move {
-                    let outcome = endpoint.0.sessions.obtain(*token, endpoint.0.rules.hold).await;
-                    drop(seat);
+                    let outcome = endpoint.finish(unanswered).await;
                     endpoint.respond(outcome, &arrival)
                 }))
             }

@@ -8,6 +8,7 @@ pub mod refusal;
 pub mod session;
 pub mod settings;
 pub mod upstream;
+pub mod verification;
 
 pub use agent::{Agent, OpenError, World};
 pub use settings::Settings;

@@ -46,7 +46,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     settings.warnings().iter().for_each(|warning| warn!("{warning}"));
     let signals = StopSignals::listen().context("signals cannot be handled")?;
     let upstream = EksAuthUpstream::new(settings.upstream(), clock);
-    let agent = Agent::open(&settings, World { clock, upstream, registry: Registry::new() })?;
+    let agent = Agent::open(&settings, World { clock, upstream, tokens: None, registry: Registry::new() })?;
     let (drain, readiness) = (Drain::new(), agent.readiness());
     let work = agent.serve(drain.watch());
     process::run_until_stopped(signals, &drain, settings.drain_patience, || readiness.revoke(), work).await;

@@ -1,35 +1,51 @@
-//! Sessions: one token's credentials and their life in the agent. Never answers with an expired credential; may answer
-//! with an old one. At most one exchange is under way per token, whoever asks and whoever stops to wait.
+//! Sessions: one pod's credentials and their life in the agent. Never answers with an expired credential; may answer with
+//! an old one. At most one exchange is under way per owner, whoever asks and whoever stops to wait.
+//!
+//! ```text
+//!   fresh ──(due)──► due ──(renewed)──► fresh
+//!     │               │ refused for good ──► forgotten
+//!     │               └ failed otherwise: kept until its last moments, tried again with growing pauses
+//!     └── its association has changed, or others were used more recently ──► forgotten
+//! ```
 
 mod answer;
+mod exchange;
 mod flight;
 mod metrics;
+mod owner;
 mod refused;
 mod renewal;
 mod store;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use eks_auth::{Exchange, ExchangeError};
 use futures_util::FutureExt;
-use identity::{Secret, ServiceAccountToken, TokenDigest};
+use identity::{ServiceAccountToken, TokenDigest};
 use runtime::{Clock, DrainWatch};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 use crate::refusal::Refusal;
-use crate::upstream::Upstream;
+use crate::upstream::{Pace, Upstream};
+use exchange::Purpose;
 use flight::{Flights, Landing};
 pub use metrics::SessionMetrics;
+pub use owner::{Owner, PodUid};
 use refused::RefusedTokens;
-use store::{Fingerprint, Session, Store};
+pub use store::SessionId;
+use store::{Found, Kept, Store};
 
 /// Exchanges under way at once, at most. A flood of made-up tokens must not make a flood of calls and tasks.
 const MOST_EXCHANGES: usize = 1_024;
+
+/// How long a pod waits for newer credentials when those at hand are good but near their end. Less than a second, which is
+/// all that some SDKs wait.
+const WORTH_A_WAIT: Duration = Duration::from_millis(750);
 
 /// How sessions are kept.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +56,10 @@ pub struct Policy {
     pub max_sessions: usize,
     /// Renewals a second.
     pub renewals_per_second: u32,
+    /// How long a pod is kept waiting for an exchange, and how long one is kept up that fails.
+    pub hold: Duration,
+    /// Attempts of one exchange at most, within `hold`; those that were throttled do not count.
+    pub attempts: u32,
 }
 
 impl Policy {
@@ -54,6 +74,7 @@ pub struct Sessions(Arc<Shared>);
 
 struct Shared {
     upstream: Arc<dyn Upstream>,
+    pace: Pace,
     clock: Clock,
     policy: Policy,
     metrics: SessionMetrics,
@@ -99,6 +120,8 @@ impl UpstreamHealth {
 pub enum Known {
     /// The answer, ready to send.
     Answer(Bytes),
+    /// An answer that is good, but so near its end that the pod would soon be back: see [`Sessions::newer`].
+    Ageing(Bytes, SessionId),
     /// It was refused moments ago.
     Refused(Refusal),
     /// Nothing.
@@ -107,7 +130,13 @@ pub enum Known {
 
 impl Sessions {
     /// No sessions yet.
-    pub fn new(upstream: Arc<dyn Upstream>, clock: Clock, policy: Policy, metrics: SessionMetrics) -> Self {
+    pub fn new(
+        upstream: Arc<dyn Upstream>,
+        pace: Pace,
+        clock: Clock,
+        policy: Policy,
+        metrics: SessionMetrics,
+    ) -> Self {
         let state = State {
             store: Store::new(policy.max_sessions),
             flights: Flights::default(),
@@ -117,6 +146,7 @@ impl Sessions {
         };
         Self(Arc::new(Shared {
             upstream,
+            pace,
             clock,
             policy,
             metrics,
@@ -130,63 +160,132 @@ impl Sessions {
     pub fn look_up(&self, token: &[u8]) -> Known {
         let now = self.0.clock.now();
         let mut state = self.0.state();
-        if let Some(answer) = state.store.answer(token, now) {
-            self.0.metrics.hit();
-            return Known::Answer(answer);
+        match state.store.find(token, now) {
+            Found::Nothing => {
+                state.refused.find(&TokenDigest::of(token), now).map_or(Known::Nothing, Known::Refused)
+            }
+            found => {
+                self.0.metrics.hit();
+                state.known(found, now)
+            }
         }
-        state.refused.find(&TokenDigest::of(token), now).map_or(Known::Nothing, Known::Refused)
     }
 
-    /// The answer for a token that [`Self::look_up`] knows nothing of: joins the exchange that is under way for it, or
-    /// starts one, and waits for at most `hold`.
+    /// The answer for a token that [`Self::look_up`] knows nothing of. For a pod whose session lives the token is added to
+    /// those of the session; else joins the exchange that is under way for the owner, or starts one, and waits for at most
+    /// as long as the policy holds a pod.
     ///
     /// # Errors
-    /// The exchange's refusal, or that it takes longer than `hold`; then it goes on without this caller.
-    pub async fn obtain(&self, token: ServiceAccountToken, hold: Duration) -> Result<Bytes, Refusal> {
-        let landing = self.landing(token)?;
-        match tokio::time::timeout(hold, landing.outcome()).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Refusal::StillExchanging),
+    /// The exchange's refusal, or that it takes longer; then it goes on without this caller.
+    pub async fn obtain(&self, token: ServiceAccountToken, owner: Owner) -> Result<Bytes, Refusal> {
+        let digest = token.digest();
+        loop {
+            let landing = match self.board(&token, digest, &owner)? {
+                Boarded::Answer(answer) => return Ok(answer),
+                Boarded::Ageing(answer, id) => return Ok(self.newer(answer, id).await),
+                Boarded::Waiting(landing) => landing,
+            };
+            let of_this_token = landing.token() == digest;
+            let outcome = landing.held(self.0.policy.hold).await;
+            match &outcome {
+                // Another token of this pod was refused: that says nothing of this one.
+                Err(Refusal::Exchange(error)) if !of_this_token && error.is_irrecoverable() => {}
+                Ok(_) if !of_this_token => {
+                    self.attach(&token, &owner);
+                    return outcome;
+                }
+                _ => return outcome,
+            }
         }
     }
 
-    fn landing(&self, token: ServiceAccountToken) -> Result<Landing, Refusal> {
-        let digest = token.digest();
-        let mut state = self.0.state();
-        if let Some(landing) = state.flights.landing(&digest) {
-            return Ok(landing);
+    /// Newer credentials than these, if they can be had at once; else these, which are good.
+    pub async fn newer(&self, answer: Bytes, id: SessionId) -> Bytes {
+        let token = {
+            let state = self.0.state();
+            let session = state.store.peek(id);
+            session.and_then(|session| ServiceAccountToken::parse(session.newest_token().expose_str()).ok())
+        };
+        let landing = token.and_then(|token| renewal::renew(self, id, token, None));
+        match landing {
+            Some(landing) => landing.soon(WORTH_A_WAIT).await.unwrap_or(answer),
+            None => answer,
         }
-        // Between the look-up and here, an exchange may have ended; its outcome must not be asked for again.
+    }
+
+    fn attach(&self, token: &ServiceAccountToken, owner: &Owner) {
+        if let Owner::Pod(pod) = owner {
+            self.0.state().store.attach(pod, token, self.0.clock.now());
+        }
+    }
+
+    /// What there is for this owner by now, or the exchange to wait for.
+    fn board(
+        &self,
+        token: &ServiceAccountToken,
+        digest: TokenDigest,
+        owner: &Owner,
+    ) -> Result<Boarded, Refusal> {
         let now = self.0.clock.now();
-        if let Some(answer) = state.store.answer(token.secret().expose(), now) {
-            return Ok(Landing::landed(Ok(answer)));
+        let mut state = self.0.state();
+        // Between the look-up and here, an exchange may have ended; its outcome must not be asked for again.
+        let found = match owner {
+            Owner::Pod(pod) => state.store.attach(pod, token, now),
+            Owner::Token(_) => state.store.find(token.secret().expose(), now),
+        };
+        match state.known(found, now) {
+            Known::Answer(answer) => {
+                self.0.metrics.hit();
+                return Ok(Boarded::Answer(answer));
+            }
+            Known::Ageing(answer, id) => {
+                self.0.metrics.hit();
+                return Ok(Boarded::Ageing(answer, id));
+            }
+            Known::Refused(_) | Known::Nothing => {}
+        }
+        if let Some(landing) = state.flights.landing(owner) {
+            return Ok(Boarded::Waiting(landing));
         }
         if let Some(refusal) = state.refused.find(&digest, now) {
-            return Ok(Landing::landed(Err(refusal)));
+            return Err(refusal);
         }
         if state.flights.len() >= MOST_EXCHANGES {
             return Err(Refusal::TooBusy);
         }
         self.0.metrics.miss();
-        Ok(self.start_exchange(&mut state, token, digest))
+        let landing = self.start_exchange(&mut state, token.clone(), owner.clone(), Purpose::Demand, None);
+        Ok(Boarded::Waiting(landing))
     }
 
-    /// Starts the one exchange of a token, in a task of its own: a client that hangs up cancels nothing.
-    fn start_exchange(&self, state: &mut State, token: ServiceAccountToken, digest: TokenDigest) -> Landing {
-        let (pilot, landing) = state.flights.start(digest);
+    /// Starts the one exchange of an owner, in a task of its own: a client that hangs up cancels nothing. What a renewal
+    /// brings is kept only if its session is still there, unless a pod has come to wait for it.
+    fn start_exchange(
+        &self,
+        state: &mut State,
+        token: ServiceAccountToken,
+        owner: Owner,
+        purpose: Purpose,
+        renews: Option<SessionId>,
+    ) -> Landing {
+        let digest = token.digest();
+        let (pilot, landing) = state.flights.start(owner.clone(), digest);
         let changes = state.changes;
         let sessions = self.clone();
         self.0.exchanges.spawn(async move {
-            let exchange = AssertUnwindSafe(sessions.0.upstream.exchange(&token)).catch_unwind();
-            let outcome = match exchange.await {
-                Ok(exchanged) => sessions.settle(&token, digest, exchanged, changes),
+            let exchange = exchange::make(&sessions.0, &token, purpose, &pilot);
+            let outcome = match AssertUnwindSafe(exchange).catch_unwind().await {
+                Ok(exchanged) => {
+                    let renews = renews.filter(|_| !pilot.is_wanted());
+                    sessions.settle(&token, &owner, exchanged, changes, renews)
+                }
                 Err(_) => {
                     error!(?digest, "an exchange broke off by a bug of this program, please report it");
                     Err(Refusal::Broken)
                 }
             };
             // The outcome is stored before the flight is gone: whoever comes in between finds one or the other.
-            sessions.0.state().flights.end(&digest);
+            sessions.0.state().flights.end(&owner);
             pilot.land(outcome);
         });
         landing
@@ -196,12 +295,14 @@ impl Sessions {
     fn settle(
         &self,
         token: &ServiceAccountToken,
-        digest: TokenDigest,
+        owner: &Owner,
         exchanged: Result<Exchange, ExchangeError>,
         changes: u64,
+        renews: Option<SessionId>,
     ) -> Result<Bytes, Refusal> {
         let shared = &self.0;
         let now = shared.clock.now();
+        let digest = token.digest();
         let (namespace, service_account) = token.claims().service_account().unwrap_or_default();
         match exchanged {
             Ok(exchange) => {
@@ -220,20 +321,16 @@ impl Sessions {
                 let answer = answer::of(&exchange);
                 if shared.policy.keeps_sessions() {
                     let expires = exchange.credentials.expiration;
-                    let session = Session {
-                        token: Secret::from(token.secret().expose()),
-                        answer: answer.clone(),
-                        association: exchange.association_id.as_str().into(),
-                        expires,
-                        due: renewal::due(now, expires, shared.policy.retention, rand::random()),
-                    };
+                    let due = renewal::due(now, expires, shared.policy.retention, rand::random());
+                    let association = exchange.association_id.as_str().into();
+                    let kept = Kept { answer: answer.clone(), association, obtained: now, expires };
                     let mut state = shared.state();
-                    if state.changes != changes {
+                    if state.changes != changes || renews.is_some_and(|id| state.store.peek(id).is_none()) {
                         // Whoever waits for it gets it, as if the change had come a moment later; nobody after.
                         return Ok(answer);
                     }
                     state.refused.forget(&digest);
-                    let stored = state.store.put(session);
+                    let stored = state.store.keep(owner, token, kept, due);
                     drop(state);
                     if stored.evicted {
                         shared.metrics.evicted();
@@ -293,7 +390,7 @@ impl Sessions {
     }
 
     /// Forgets a session on purpose.
-    fn forget(&self, session: &Fingerprint) {
+    fn forget(&self, session: SessionId) {
         if self.0.state().store.remove(session) {
             self.0.metrics.evicted();
         }
@@ -314,6 +411,36 @@ impl Sessions {
         tokio::select! {
             () = drain.started() => {}
             () = renewal::run(self) => {}
+        }
+    }
+}
+
+/// What a request for credentials comes to.
+enum Boarded {
+    /// They are here.
+    Answer(Bytes),
+    /// They are here, and near their end.
+    Ageing(Bytes, SessionId),
+    /// They may be here when this exchange ends.
+    Waiting(Landing),
+}
+
+impl State {
+    /// What was found in the store, for the endpoint. What is near its end is an answer like any other while nothing newer
+    /// can be had: a renewal has just failed, and the next is not due yet.
+    fn known(&self, found: Found, now: SystemTime) -> Known {
+        match found {
+            Found::Fresh(answer) => Known::Answer(answer),
+            Found::Ageing(answer, id) => {
+                let is_under_way =
+                    || self.store.owner(id).is_some_and(|owner| self.flights.landing(&owner).is_some());
+                if self.store.is_due(id, now) || is_under_way() {
+                    Known::Ageing(answer, id)
+                } else {
+                    Known::Answer(answer)
+                }
+            }
+            Found::Nothing => Known::Nothing,
         }
     }
 }

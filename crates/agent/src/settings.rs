@@ -43,9 +43,11 @@ pub struct Settings {
     pub rotate_credentials: bool,
     /// The audiences of which a token needs one.
     pub audiences: Vec<String>,
-    /// How long one exchange may take.
+    /// How long one attempt of an exchange may take.
     pub budget: TimeBudget,
-    /// How long a pod is kept waiting for an exchange.
+    /// How many attempts an exchange has within `hold`.
+    pub attempts: u32,
+    /// How long a pod is kept waiting for an exchange, and how long that is tried again.
     pub hold: Duration,
     /// How many requests may wait for an exchange at once.
     pub max_requests: usize,
@@ -82,6 +84,7 @@ impl Settings {
             rotate_credentials: false,
             audiences: vec![identity::AUDIENCE.to_owned()],
             budget: TimeBudget::default(),
+            attempts: 20,
             hold: Duration::from_secs(6),
             max_requests: 4_096,
             limits: crate::endpoint::limits(),
@@ -218,12 +221,11 @@ impl Settings {
             flags.upstream_attempt_timeout.as_deref(),
             &mut budget.attempt,
         );
-        reader.set_duration("--upstream-timeout", flags.upstream_timeout.as_deref(), &mut budget.total);
         reader.set_within(
             "--upstream-attempts",
             flags.upstream_attempts.as_deref(),
-            &mut budget.attempts,
-            1..=10,
+            &mut self.attempts,
+            1..=100,
         );
 
         self.region = environment.get("AWS_REGION").or_else(|| environment.get("AWS_DEFAULT_REGION"));
@@ -273,9 +275,10 @@ impl Settings {
                 go_duration::to_text(self.retention)
             ));
         }
-        if self.hold < self.budget.total {
+        if self.hold < self.budget.attempt {
             warnings.push(
-                "--hold-timeout is shorter than --upstream-timeout: pods are told to come back while the exchange goes on"
+                "--hold-timeout is shorter than --upstream-attempt-timeout: pods are told to come back while the exchange \
+                 goes on"
                     .to_owned(),
             );
         }

@@ -1,4 +1,6 @@
-//! What the agent reaches: EKS Auth.
+//! What the agent reaches: EKS Auth, and how fast it may be called.
+
+mod pace;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,6 +11,8 @@ use futures_util::future::BoxFuture;
 use identity::ServiceAccountToken;
 use runtime::Clock;
 use tokio::sync::OnceCell;
+
+pub use pace::{Pace, PaceMetrics, Turn, Urgency};
 
 /// Exchanges tokens for credentials. One real implementation and the scripted one of tests.
 pub trait Upstream: Send + Sync {

@@ -25,28 +25,20 @@ pub use error::ExchangeError;
 
 use crate::{Exchange, Transport, TransportSettings};
 
-/// How long an exchange may take. Retries happen inside `total`.
+/// How long one call may take. There is one attempt: when to ask again is for the caller to say, who knows what else is
+/// asked of EKS Auth.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeBudget {
     /// Until a TCP and TLS connection stands.
     pub connect: Duration,
-    /// Until one attempt is answered in full.
+    /// Until the call is answered in full.
     pub attempt: Duration,
-    /// Until the exchange has succeeded or failed, all attempts and pauses included.
-    pub total: Duration,
-    /// Attempts at most; 1 means no retry.
-    pub attempts: u32,
 }
 
 impl Default for TimeBudget {
-    /// Inside the 5 s that the most patient SDK waits for us.
+    /// Two attempts inside the 5 s that the most patient SDK waits for us.
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(1),
-            attempt: Duration::from_millis(2_500),
-            total: Duration::from_secs(5),
-            attempts: 3,
-        }
+        Self { connect: Duration::from_secs(1), attempt: Duration::from_millis(2_500) }
     }
 }
 
@@ -118,17 +110,14 @@ impl EksAuth {
         let transport = Transport::new(settings.transport.clone());
         let sdk = sdk_config(&settings, &transport, clock.clone()).await;
         let budget = settings.budget;
-        let retry = RetryConfig::standard()
-            .with_max_attempts(budget.attempts.max(1))
-            .with_initial_backoff(Duration::from_millis(100))
-            .with_max_backoff(Duration::from_secs(1));
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(budget.connect)
             .operation_attempt_timeout(budget.attempt)
-            .operation_timeout(budget.total)
+            .operation_timeout(budget.attempt)
             .build();
-        let mut config =
-            aws_sdk_eksauth::config::Builder::from(&sdk).retry_config(retry).timeout_config(timeouts);
+        let mut config = aws_sdk_eksauth::config::Builder::from(&sdk)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts);
         if let Some(endpoint) = &settings.endpoint {
             // The SDK refuses FIPS beside an endpoint of one's own; who names an endpoint means that one.
             config = config.endpoint_url(endpoint).use_fips(false);
@@ -166,7 +155,7 @@ impl EksAuth {
         let _ = self.instance.set(instance);
     }
 
-    /// Exchanges a token for credentials, with retries inside the time budget.
+    /// Exchanges a token for credentials, in one call within the time budget.
     ///
     /// # Errors
     /// What EKS Auth refused, or why there was no sensible answer; see [`ExchangeError`].

@@ -45,12 +45,7 @@ impl Step {
 
     /// An error of EKS Auth's at once.
     pub fn refuse(code: ErrorCode) -> Self {
-        let error = ExchangeError::Refused {
-            code,
-            request_id: "request-1".to_owned(),
-            message: "as the script says".to_owned(),
-        };
-        Self::Fail { after: Duration::ZERO, error }
+        Self::Fail { after: Duration::ZERO, error: refusal(code) }
     }
 
     /// A connection that breaks at once.
@@ -65,6 +60,34 @@ pub struct Script {
     steps: Mutex<VecDeque<Step>>,
     otherwise: Mutex<Step>,
     calls: Mutex<Vec<TokenDigest>>,
+    allowance: Mutex<Option<Allowance>>,
+}
+
+/// What an account may do: so many calls a second, and as many at once after a quiet second.
+#[derive(Debug)]
+struct Allowance {
+    per_second: f64,
+    left: f64,
+    at: tokio::time::Instant,
+}
+
+impl Allowance {
+    fn of(per_second: u32) -> Self {
+        let per_second = f64::from(per_second);
+        Self { per_second, left: per_second, at: tokio::time::Instant::now() }
+    }
+
+    fn take(&mut self) -> bool {
+        let now = tokio::time::Instant::now();
+        let gained = (now - self.at).as_secs_f64() * self.per_second;
+        self.left = (self.left + gained).min(self.per_second);
+        self.at = now;
+        let granted = self.left >= 1.0;
+        if granted {
+            self.left -= 1.0;
+        }
+        granted
+    }
 }
 
 impl Script {
@@ -74,7 +97,20 @@ impl Script {
             steps: Mutex::new(steps.into_iter().collect()),
             otherwise: Mutex::new(otherwise),
             calls: Mutex::default(),
+            allowance: Mutex::default(),
         }
+    }
+
+    /// Issues credentials after 50 ms, to an account that may make so many calls a second; throttles all others at once.
+    pub fn throttling(per_second: u32) -> Self {
+        let script = Self::new([], Step::issue_after(Duration::from_millis(50)));
+        script.throttle(per_second);
+        script
+    }
+
+    /// From now on throttles calls beyond so many a second.
+    pub fn throttle(&self, per_second: u32) {
+        *self.allowance.lock().unwrap() = Some(Allowance::of(per_second));
     }
 
     /// From now on does `step` for ever.
@@ -107,6 +143,10 @@ impl Script {
             calls.push(token.digest());
             calls.len()
         };
+        let granted = self.allowance.lock().unwrap().as_mut().is_none_or(Allowance::take);
+        if !granted {
+            return Err(refusal(ErrorCode::Throttling));
+        }
         let step = self.steps.lock().unwrap().pop_front();
         let step = step.unwrap_or_else(|| self.otherwise.lock().unwrap().clone());
         match step {
@@ -121,6 +161,14 @@ impl Script {
             Step::Hang => std::future::pending().await,
             Step::Panic => panic!("the script says so"),
         }
+    }
+}
+
+fn refusal(code: ErrorCode) -> ExchangeError {
+    ExchangeError::Refused {
+        code,
+        request_id: "request-1".to_owned(),
+        message: "as the script says".to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use eks_auth::{ErrorCode, Exchange, ExchangeError};
 use http::header;
@@ -8,7 +8,7 @@ use testkit::{Script, Step, TokenBuilder, canary};
 
 use super::*;
 use crate::session::{Policy, SessionMetrics};
-use crate::upstream::Upstream;
+use crate::upstream::{Pace, PaceMetrics, Upstream};
 
 struct Scripted(Script, Clock);
 
@@ -40,18 +40,21 @@ impl Room {
         let clock = Clock::anchored(UNIX_EPOCH + Duration::from_secs(1_795_320_632));
         let upstream = Arc::new(Scripted(Script::new(steps, Step::issue()), clock));
         let registry = Registry::new();
-        let policy =
-            Policy { retention: Duration::from_secs(10_800), max_sessions: 10, renewals_per_second: 3 };
-        let metrics = SessionMetrics::register(&registry).unwrap();
-        let sessions = Sessions::new(upstream.clone(), clock, policy, metrics);
-        let rules = Rules {
-            audiences: vec![identity::AUDIENCE.to_owned()],
+        let policy = Policy {
+            retention: Duration::from_secs(10_800),
+            max_sessions: 10,
+            renewals_per_second: 3,
             hold: Duration::from_secs(6),
-            max_requests,
-            hosts: OurHosts::new([]),
+            attempts: 1,
         };
+        let metrics = SessionMetrics::register(&registry).unwrap();
+        let pace = Pace::new(PaceMetrics::register(&registry).unwrap());
+        let sessions = Sessions::new(upstream.clone(), pace, clock, policy, metrics);
+        let rules =
+            Rules { audiences: vec![identity::AUDIENCE.to_owned()], max_requests, hosts: OurHosts::new([]) };
         let metrics = EndpointMetrics::register(&registry).unwrap();
-        Self { endpoint: Endpoint::new(sessions, clock, rules, metrics), clock, upstream }
+        let verification = Verification::new(None, clock);
+        Self { endpoint: Endpoint::new(sessions, verification, clock, rules, metrics), clock, upstream }
     }
 
     fn token(&self) -> TokenBuilder {
@@ -66,10 +69,7 @@ impl Room {
         let arrival = Arrival { peer: ([10, 0, 0, 1], 1).into(), at: Instant::now() };
         let outcome = match self.endpoint.begin(&request) {
             Ok(answer) => Ok(answer),
-            Err(Unanswered::Refused(refusal)) => Err(refusal),
-            Err(Unanswered::NewToken(token, _seat)) => {
-                self.endpoint.0.sessions.obtain(*token, self.endpoint.0.rules.hold).await
-            }
+            Err(unanswered) => self.endpoint.finish(unanswered).await,
         };
         let response = self.endpoint.respond(outcome, &arrival);
         let body = response.clone().into_body().collect().await.unwrap().to_bytes();
@@ -162,7 +162,8 @@ async fn statuses_of_eks_auths_errors_are_passed_through_but_for_throttling() {
         (ErrorCode::InternalServer, 500),
         (ErrorCode::ServiceUnavailable, 503),
     ] {
-        let room = Room::new([Step::refuse(code)]);
+        let room = Room::new([]);
+        room.upstream.0.change(Step::refuse(code));
         let (got, response, body) = room.ask(&room.token().raw()).await;
         assert_eq!((got, body["code"].as_str().unwrap()), (status, code.as_str()));
         assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503, "{code}");

@@ -9,14 +9,23 @@ use tokio::time::MissedTickBehavior;
 use tracing::debug;
 
 use super::Sessions;
-use super::store::{Fingerprint, LAST_MOMENTS};
+use super::exchange::Purpose;
+use super::flight::Landing;
+use super::store::{LAST_MOMENTS, SessionId};
 use crate::refusal::Refusal;
+use crate::upstream::{Turn, Urgency};
 
 /// SDKs ask on every call when less life is left than a quarter of an hour; so renewal begins before that.
 const LEAST_MARGIN: Duration = Duration::from_secs(20 * 60);
 
-/// After a failed renewal: a minute, and up to another.
-const RETRY_AFTER: Duration = Duration::from_secs(60);
+/// The pause after a first failed renewal; it doubles with each, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(15);
+
+/// An outage ends for all sessions within two minutes.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// While an exchange is under way its session is not due again; longer than one can take.
+const UNDER_WAY: Duration = Duration::from_secs(90);
 
 /// The clock may be stepped while we sleep; so we never sleep longer than this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -40,18 +49,25 @@ pub(super) async fn run(sessions: &Sessions) {
     if !shared.policy.keeps_sessions() {
         return std::future::pending().await;
     }
-    let mut pace = tokio::time::interval(Duration::from_secs(1) / shared.policy.renewals_per_second);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rate = tokio::time::interval(Duration::from_secs(1) / shared.policy.renewals_per_second);
+    rate.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let now = shared.clock.now();
-        let first_due = shared.state().store.first_due(now);
-        match first_due {
-            Some(session) => {
-                if let Some(token) = renewable(sessions, session, now) {
-                    pace.tick().await;
-                    renew(sessions, session, token);
+        let most_urgent = shared.state().store.most_urgent(now);
+        match most_urgent {
+            Some(session) if renewable(sessions, session, now).is_some() => {
+                rate.tick().await;
+                let turn = shared.pace.turn(Urgency::Background).await;
+                // While we waited, another may have become more urgent, or this one been renewed on demand.
+                let now = shared.clock.now();
+                let most_urgent = shared.state().store.most_urgent(now);
+                if let Some(session) = most_urgent
+                    && let Some(token) = renewable(sessions, session, now)
+                {
+                    renew(sessions, session, token, Some(turn));
                 }
             }
+            Some(_) => {}
             None => {
                 let next = shared.state().store.next_due();
                 let wait = next.and_then(|due| due.duration_since(now).ok()).unwrap_or(LONGEST_SLEEP);
@@ -64,62 +80,94 @@ pub(super) async fn run(sessions: &Sessions) {
     }
 }
 
-/// The token to renew a session with; `None` when the session had to be forgotten instead.
-fn renewable(sessions: &Sessions, session: Fingerprint, now: SystemTime) -> Option<ServiceAccountToken> {
-    let token = {
-        let state = sessions.0.state();
-        let session = state.store.peek(&session)?;
-        session.is_alive(now).then(|| session.token.clone())
-    };
-    let token = token.and_then(|token| ServiceAccountToken::parse(token.expose_str()).ok());
-    let Some(token) = token else {
+/// The token to renew a session with; `None` when there is none, and the session has been forgotten or put off instead.
+fn renewable(sessions: &Sessions, id: SessionId, now: SystemTime) -> Option<ServiceAccountToken> {
+    let mut state = sessions.0.state();
+    let session = state.store.peek(id)?;
+    if !session.is_alive(now) {
+        drop(state);
         debug!("forgot a session: its credentials are over");
-        sessions.forget(&session);
-        return None;
-    };
-    // EKS Auth would refuse it, as it refuses AWS's agent at the end of each token's life: no need to ask.
-    if now >= token.claims().expires {
-        let digest = token.digest();
-        debug!(?digest, "forgot a session: its token has expired, the pod has a newer one by now");
-        sessions.0.metrics.renewal_failed(true, "ExpiredTokenException");
-        sessions.forget(&session);
+        sessions.forget(id);
         return None;
     }
-    Some(token)
+    if session.has_a_good_token(now) {
+        // What was parsed once can be parsed again.
+        let token = ServiceAccountToken::parse(session.newest_token().expose_str()).ok();
+        if token.is_none() {
+            drop(state);
+            sessions.forget(id);
+        }
+        return token;
+    }
+    // EKS Auth would refuse the token, as it refuses AWS's agent at the end of each token's life: no need to ask.
+    sessions.0.metrics.renewal_failed(true, "ExpiredTokenException");
+    if session.pod().is_some() {
+        // The pod has a newer one by now. As soon as it shows that, the session goes on.
+        let end = session.expires() - LAST_MOMENTS;
+        state.store.schedule(id, end);
+        return None;
+    }
+    drop(state);
+    debug!("forgot a session: its token has expired, the pod has a newer one by now");
+    sessions.forget(id);
+    None
 }
 
-/// Starts the renewal of one session, unless an exchange of its token is under way anyway.
-fn renew(sessions: &Sessions, session: Fingerprint, token: ServiceAccountToken) {
+/// Starts the renewal of one session, unless an exchange for its owner is under way anyway. Without a turn that was waited
+/// for, it takes one among those that pods wait for.
+pub(super) fn renew(
+    sessions: &Sessions,
+    id: SessionId,
+    token: ServiceAccountToken,
+    turn: Option<Turn>,
+) -> Option<Landing> {
     let shared = Arc::clone(&sessions.0);
     let mut state = shared.state();
+    let owner = state.store.owner(id)?;
     // Whatever comes of it, the session is not due again before this exchange has surely ended.
-    let again = retry_at(&state.store, &session, shared.clock.now());
-    state.store.postpone(&session, again);
-    let digest = token.digest();
-    if state.flights.landing(&digest).is_some() {
-        return;
+    state.store.schedule(id, shared.clock.now() + UNDER_WAY);
+    if let Some(landing) = state.flights.landing(&owner) {
+        return Some(landing);
     }
-    let landing = sessions.start_exchange(&mut state, token, digest);
+    let landing = sessions.start_exchange(&mut state, token, owner, Purpose::Renewal(turn), Some(id));
     drop(state);
-    let sessions = sessions.clone();
+    let (sessions, renewed) = (sessions.clone(), landing.clone());
     shared.exchanges.spawn(async move {
-        let Err(Refusal::Exchange(error)) = landing.outcome().await else { return };
-        failed(&sessions, session, &error);
+        match renewed.outcome().await {
+            Err(Refusal::Exchange(error)) => failed(&sessions, id, Some(&error)),
+            Err(_) => failed(&sessions, id, None),
+            Ok(_) => {}
+        }
     });
+    Some(landing)
 }
 
 /// A refusal for good ends the session. After anything else it is kept, and tried again, until its last moments.
-fn failed(sessions: &Sessions, session: Fingerprint, error: &ExchangeError) {
-    let for_good = error.is_irrecoverable();
-    sessions.0.metrics.renewal_failed(for_good, error.reason());
-    if for_good {
-        sessions.forget(&session);
+fn failed(sessions: &Sessions, id: SessionId, error: Option<&ExchangeError>) {
+    let for_good = error.is_some_and(ExchangeError::is_irrecoverable);
+    if let Some(error) = error {
+        sessions.0.metrics.renewal_failed(for_good, error.reason());
     }
+    if for_good {
+        sessions.forget(id);
+        return;
+    }
+    let mut state = sessions.0.state();
+    let Some(session) = state.store.peek(id) else { return };
+    let again = retry_at(sessions.0.clock.now(), session.failures(), session.expires(), rand::random());
+    state.store.failed(id, again);
+    drop(state);
+    sessions.0.due_sooner.notify_one();
 }
 
-fn retry_at(store: &super::Store, session: &Fingerprint, now: SystemTime) -> SystemTime {
-    let retry = now + RETRY_AFTER + share(RETRY_AFTER, rand::random());
+/// When to try again after so many failures before this one. Pauses grow, but not beyond a quarter of what is left, so
+/// that a short outage near the end does not cost the credentials; `chance` takes up to half off.
+pub(super) fn retry_at(now: SystemTime, failures: u32, expires: SystemTime, chance: u32) -> SystemTime {
+    let end = expires - LAST_MOMENTS;
+    let left = end.duration_since(now).unwrap_or_default();
+    let grown = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
+    let pause = grown.min((left / 4).max(Duration::from_secs(5)));
     // At its last moments a session is looked at in any case, to be forgotten.
-    let end = store.peek(session).map_or(retry, |session| session.expires - LAST_MOMENTS);
-    if end > now { retry.min(end) } else { retry }
+    let again = now + pause - share(pause / 2, chance);
+    if end > now { again.min(end) } else { again }
 }

@@ -1,45 +1,137 @@
-//! Sessions by their token, bounded, with the order in which they are due for renewal.
+//! Sessions and the tokens they were accepted for, bounded, with the order in which they are due for renewal.
 //!
-//! A session is found by a fast hash of the token under a key that only this process knows, and then by comparing the
-//! whole token: SHA-256 would be an eighth of the cost of an answer. Tokens with the same hash push each other out, which
-//! costs a call; nothing but the whole token ever selects a session.
+//! A token finds its session by a fast hash under a key that only this process knows, and then by comparing the token
+//! itself: SHA-256 would be an eighth of the cost of an answer. Tokens with the same hash push each other out, which costs a
+//! call; nothing but the whole token (or, for a pod's earlier tokens, its SHA-256) ever selects a session.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use identity::Secret;
+use identity::{Secret, ServiceAccountToken, TokenDigest};
 use lru::LruCache;
+
+use super::owner::{Owner, PodUid};
 
 /// Credentials are not handed out in their last seconds: they would expire on the way to AWS.
 pub(super) const LAST_MOMENTS: Duration = Duration::from_secs(15);
 
-/// What a session is found by; means nothing outside this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Fingerprint(u64);
+/// botocore asks again on every call when less than this is left.
+const HOT_LOOP: Duration = Duration::from_secs(15 * 60);
 
-/// One session. The token is kept as bytes and parsed again for each renewal: that is rare, and claims are large.
+/// Tokens that one pod may use at a time. It has one, or two around a rotation; a fifth pushes the one out that ends first.
+const MOST_TOKENS: usize = 4;
+
+/// Names a session for as long as it lives; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(u64);
+
+/// What a token is found by; means nothing outside this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Fingerprint(u64);
+
+/// One session: whose it is, what it is renewed with, what its pod gets.
 pub(super) struct Session {
-    pub(super) token: Secret,
+    /// The pod, where the node itself has verified that; else the session is its one token's.
+    pod: Option<PodUid>,
+    /// The token that ends last, whole: it is what renews the session. Kept as bytes and parsed again for each renewal,
+    /// which is rare, while claims are large.
+    newest: Secret,
+    newest_expires: SystemTime,
+    earlier: Vec<EarlierToken>,
+    credentials: Kept,
+    due: SystemTime,
+    failures: u32,
+}
+
+/// A token that a newer one has taken the place of, while it is still good.
+struct EarlierToken {
+    fingerprint: Fingerprint,
+    digest: TokenDigest,
+    expires: SystemTime,
+}
+
+/// What an exchange brought, as a session keeps it.
+pub(super) struct Kept {
+    /// The answer, ready to send.
     pub(super) answer: Bytes,
     /// The association it came from.
     pub(super) association: Box<str>,
+    /// When the exchange ended.
+    pub(super) obtained: SystemTime,
+    /// When AWS stops to honour the credentials.
     pub(super) expires: SystemTime,
-    /// When to look at it next: to renew it, or to forget it.
-    pub(super) due: SystemTime,
 }
 
-impl Session {
-    /// Whether its credentials are worth handing out.
-    pub(super) fn is_alive(&self, now: SystemTime) -> bool {
+impl Kept {
+    /// Whether they are worth handing out.
+    fn is_alive(&self, now: SystemTime) -> bool {
         now + LAST_MOMENTS < self.expires
+    }
+
+    /// Whether so little is left that clients come back too soon. Short-lived ones get the time after their half.
+    fn is_ageing(&self, now: SystemTime) -> bool {
+        let lifetime = self.expires.duration_since(self.obtained).unwrap_or_default();
+        now + HOT_LOOP.min(lifetime / 2) > self.expires
     }
 }
 
-/// What [`Store::put`] did beside storing.
+impl Session {
+    /// The token to renew it with.
+    pub(super) fn newest_token(&self) -> &Secret {
+        &self.newest
+    }
+
+    /// Whether its newest token is still good.
+    pub(super) fn has_a_good_token(&self, now: SystemTime) -> bool {
+        now < self.newest_expires
+    }
+
+    /// The pod, where that is verified.
+    pub(super) fn pod(&self) -> Option<&PodUid> {
+        self.pod.as_ref()
+    }
+
+    /// Whether its credentials are worth handing out.
+    pub(super) fn is_alive(&self, now: SystemTime) -> bool {
+        self.credentials.is_alive(now)
+    }
+
+    /// When its credentials end.
+    pub(super) fn expires(&self) -> SystemTime {
+        self.credentials.expires
+    }
+
+    /// How often its renewal has failed since it last succeeded.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    fn found(&self, id: SessionId, now: SystemTime) -> Found {
+        if !self.is_alive(now) {
+            return Found::Nothing;
+        }
+        let answer = self.credentials.answer.clone();
+        if self.credentials.is_ageing(now) { Found::Ageing(answer, id) } else { Found::Fresh(answer) }
+    }
+}
+
+/// What is found for a token.
+#[derive(Debug, PartialEq)]
+pub(super) enum Found {
+    /// An answer to hand out as it is.
+    Fresh(Bytes),
+    /// An answer that is good, but so near its end that a newer one is worth a moment's wait.
+    Ageing(Bytes, SessionId),
+    /// No session that lives.
+    Nothing,
+}
+
+/// What [`Store::keep`] did beside keeping.
+#[derive(Debug, PartialEq)]
 pub(super) struct Stored {
     /// Another session had to leave.
     pub(super) evicted: bool,
@@ -50,82 +142,275 @@ pub(super) struct Stored {
 /// The hash comes in as a type so that a test can make all tokens look alike.
 pub(super) struct Store<H = RandomState> {
     hashing: H,
-    sessions: LruCache<Fingerprint, Session>,
-    due: BTreeSet<(SystemTime, Fingerprint)>,
+    last_id: u64,
+    sessions: LruCache<SessionId, Session, RandomState>,
+    tokens: HashMap<Fingerprint, SessionId, RandomState>,
+    pods: HashMap<PodUid, SessionId, RandomState>,
+    /// Those that will be due, the next one first.
+    later: BTreeSet<(SystemTime, SessionId)>,
+    /// Those that are due, the one that expires next first.
+    due: BTreeSet<(SystemTime, SessionId)>,
 }
 
 impl<H: BuildHasher + Default> Store<H> {
     /// Room for `most` sessions; zero is treated as one (nobody stores into a store that keeps nothing).
     pub(super) fn new(most: usize) -> Self {
         let most = NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN);
-        // Not `LruCache::new`: that takes memory for all sessions at the start, and most nodes have few pods.
-        let mut sessions = LruCache::unbounded();
+        // Not `LruCache::with_hasher`: that takes memory for all sessions at the start, and most nodes have few pods.
+        let mut sessions = LruCache::unbounded_with_hasher(RandomState::default());
         sessions.resize(most);
-        Self { hashing: H::default(), sessions, due: BTreeSet::new() }
+        Self {
+            hashing: H::default(),
+            last_id: 0,
+            sessions,
+            tokens: HashMap::default(),
+            pods: HashMap::default(),
+            later: BTreeSet::new(),
+            due: BTreeSet::new(),
+        }
     }
 
-    /// The answer for this token, if its session lives.
-    pub(super) fn answer(&mut self, token: &[u8], now: SystemTime) -> Option<Bytes> {
-        let session = self.sessions.get(&self.fingerprint(token))?;
+    /// What there is for this token. A token that has ended selects nothing any more, whatever its session does.
+    pub(super) fn find(&mut self, token: &[u8], now: SystemTime) -> Found {
+        let fingerprint = self.fingerprint(token);
+        let Some(&id) = self.tokens.get(&fingerprint) else { return Found::Nothing };
+        let Some(session) = self.sessions.get(&id) else { return Found::Nothing };
         // Only who holds the same fingerprint, hence the same token, gets as far as this comparison; its timing tells nothing.
-        (session.token.expose() == token && session.is_alive(now)).then(|| session.answer.clone())
+        let token_expires = if session.newest.expose() == token {
+            session.newest_expires
+        } else {
+            let digest = TokenDigest::of(token);
+            match session.earlier.iter().find(|earlier| earlier.digest == digest) {
+                Some(earlier) => earlier.expires,
+                None => return Found::Nothing,
+            }
+        };
+        if now >= token_expires { Found::Nothing } else { session.found(id, now) }
+    }
+
+    /// What there is for a pod that the node has verified; the token is that pod's from now on.
+    pub(super) fn attach(&mut self, pod: &PodUid, token: &ServiceAccountToken, now: SystemTime) -> Found {
+        let Some(&id) = self.pods.get(pod) else { return Found::Nothing };
+        let Some(session) = self.sessions.get(&id) else { return Found::Nothing };
+        let found = session.found(id, now);
+        if found != Found::Nothing {
+            self.accept(id, token);
+        }
+        found
+    }
+
+    /// Adds a token to those of a session, which it renews from now on if it ends last.
+    fn accept(&mut self, id: SessionId, token: &ServiceAccountToken) {
+        let fingerprint = self.fingerprint(token.secret().expose());
+        let Some(session) = self.sessions.peek_mut(&id) else { return };
+        let digest = token.digest();
+        if session.newest.expose() == token.secret().expose()
+            || session.earlier.iter().any(|earlier| earlier.digest == digest)
+        {
+            // Another token of the same fingerprint may have pushed it out.
+            self.lead(fingerprint, id);
+            return;
+        }
+        let expires = token.claims().expires;
+        let other = if expires >= session.newest_expires {
+            let newest = std::mem::replace(&mut session.newest, Secret::from(token.secret().expose()));
+            let newest_expires = std::mem::replace(&mut session.newest_expires, expires);
+            EarlierToken {
+                fingerprint: Fingerprint(self.hashing.hash_one(newest.expose())),
+                digest: TokenDigest::of(newest.expose()),
+                expires: newest_expires,
+            }
+        } else {
+            EarlierToken { fingerprint, digest, expires }
+        };
+        session.earlier.push(other);
+        let superfluous = (session.earlier.len() >= MOST_TOKENS).then(|| {
+            session.earlier.sort_by_key(|earlier| earlier.expires);
+            session.earlier.remove(0).fingerprint
+        });
+        self.lead(fingerprint, id);
+        if let Some(fingerprint) = superfluous {
+            self.release(fingerprint, id);
+        }
+    }
+
+    /// Keeps what an exchange of `token` brought to `owner`: in the session it has, or in a new one.
+    pub(super) fn keep(
+        &mut self,
+        owner: &Owner,
+        token: &ServiceAccountToken,
+        credentials: Kept,
+        due: SystemTime,
+    ) -> Stored {
+        let known = match owner {
+            Owner::Pod(pod) => self.pods.get(pod).copied(),
+            Owner::Token(_) => self.id_of(token),
+        };
+        let (id, evicted) = match known {
+            Some(id) => {
+                self.accept(id, token);
+                // Before its expiry changes, by which it may stand among those that are due.
+                self.schedule(id, due);
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.credentials = credentials;
+                    session.failures = 0;
+                }
+                (id, false)
+            }
+            None => self.begin(owner, token, credentials, due),
+        };
+        Stored { evicted, is_next_due: self.due.is_empty() && self.later.first() == Some(&(due, id)) }
+    }
+
+    fn begin(
+        &mut self,
+        owner: &Owner,
+        token: &ServiceAccountToken,
+        credentials: Kept,
+        due: SystemTime,
+    ) -> (SessionId, bool) {
+        self.last_id += 1;
+        let id = SessionId(self.last_id);
+        let pod = match owner {
+            Owner::Pod(pod) => Some(pod.clone()),
+            Owner::Token(_) => None,
+        };
+        let session = Session {
+            pod: pod.clone(),
+            newest: Secret::from(token.secret().expose()),
+            newest_expires: token.claims().expires,
+            earlier: Vec::new(),
+            credentials,
+            due,
+            failures: 0,
+        };
+        let fingerprint = self.fingerprint(token.secret().expose());
+        let left = self.sessions.push(id, session);
+        let evicted = left.is_some();
+        if let Some((old, session)) = left {
+            self.clear_away(old, &session);
+        }
+        self.later.insert((due, id));
+        self.lead(fingerprint, id);
+        if let Some(pod) = pod {
+            self.pods.insert(pod, id);
+        }
+        (id, evicted)
+    }
+
+    /// The session of an unverified token.
+    fn id_of(&self, token: &ServiceAccountToken) -> Option<SessionId> {
+        let token = token.secret().expose();
+        let id = *self.tokens.get(&self.fingerprint(token))?;
+        let session = self.sessions.peek(&id)?;
+        (session.pod.is_none() && session.newest.expose() == token).then_some(id)
     }
 
     fn fingerprint(&self, token: &[u8]) -> Fingerprint {
         Fingerprint(self.hashing.hash_one(token))
     }
 
-    pub(super) fn put(&mut self, session: Session) -> Stored {
-        let due = session.due;
-        let fingerprint = self.fingerprint(session.token.expose());
-        let replaced = self.sessions.push(fingerprint, session);
-        let mut evicted = false;
-        if let Some((old, session)) = replaced {
-            evicted = old != fingerprint;
-            self.due.remove(&(session.due, old));
-        }
-        self.due.insert((due, fingerprint));
-        Stored { evicted, is_next_due: self.due.first() == Some(&(due, fingerprint)) }
+    /// Forgets a session with all its tokens.
+    pub(super) fn remove(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.pop(&id) else { return false };
+        self.clear_away(id, &session);
+        true
     }
 
-    pub(super) fn remove(&mut self, fingerprint: &Fingerprint) -> bool {
-        let Some(session) = self.sessions.pop(fingerprint) else { return false };
-        self.due.remove(&(session.due, *fingerprint));
-        true
+    /// Everything that leads to a session which is gone.
+    fn clear_away(&mut self, id: SessionId, session: &Session) {
+        self.later.remove(&(session.due, id));
+        self.due.remove(&(session.credentials.expires, id));
+        self.release(self.fingerprint(session.newest.expose()), id);
+        for earlier in &session.earlier {
+            self.release(earlier.fingerprint, id);
+        }
+        if let Some(pod) = &session.pod
+            && self.pods.get(pod) == Some(&id)
+        {
+            self.pods.remove(pod);
+        }
+    }
+
+    /// From now on this fingerprint leads to that session. What it led to before is lost, unless it is a pod's session,
+    /// which the pod's next token finds.
+    fn lead(&mut self, fingerprint: Fingerprint, id: SessionId) {
+        let Some(hidden) = self.tokens.insert(fingerprint, id).filter(|hidden| *hidden != id) else { return };
+        if self.sessions.peek(&hidden).is_some_and(|session| session.pod.is_none()) {
+            self.remove(hidden);
+        }
+    }
+
+    fn release(&mut self, fingerprint: Fingerprint, id: SessionId) {
+        if self.tokens.get(&fingerprint) == Some(&id) {
+            self.tokens.remove(&fingerprint);
+        }
     }
 
     /// Removes every session that came from this association; how many there were.
     pub(super) fn remove_of(&mut self, association: &str) -> usize {
-        let of_it = self.sessions.iter().filter(|(_, session)| *session.association == *association);
-        let of_it: Vec<Fingerprint> = of_it.map(|(fingerprint, _)| *fingerprint).collect();
-        of_it.iter().filter(|fingerprint| self.remove(fingerprint)).count()
+        let of_it =
+            self.sessions.iter().filter(|(_, session)| *session.credentials.association == *association);
+        let of_it: Vec<SessionId> = of_it.map(|(id, _)| *id).collect();
+        of_it.into_iter().filter(|id| self.remove(*id)).count()
     }
 
     /// A session without counting as its use.
-    pub(super) fn peek(&self, fingerprint: &Fingerprint) -> Option<&Session> {
-        self.sessions.peek(fingerprint)
+    pub(super) fn peek(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.peek(&id)
     }
 
-    /// The session that has been due longest, if any is.
-    pub(super) fn first_due(&self, now: SystemTime) -> Option<Fingerprint> {
-        self.due.first().filter(|(due, _)| *due <= now).map(|(_, fingerprint)| *fingerprint)
+    /// The owner of a session.
+    pub(super) fn owner(&self, id: SessionId) -> Option<Owner> {
+        let session = self.sessions.peek(&id)?;
+        Some(match session.pod() {
+            Some(pod) => Owner::Pod(pod.clone()),
+            None => Owner::Token(TokenDigest::of(session.newest.expose())),
+        })
     }
 
-    /// When the next session is due.
+    /// Of the sessions that are due, the one that expires first.
+    pub(super) fn most_urgent(&mut self, now: SystemTime) -> Option<SessionId> {
+        while let Some(&(due, id)) = self.later.first().filter(|(due, _)| *due <= now) {
+            self.later.remove(&(due, id));
+            if let Some(session) = self.sessions.peek(&id) {
+                self.due.insert((session.credentials.expires, id));
+            }
+        }
+        self.due.first().map(|(_, id)| *id)
+    }
+
+    /// When the next session will be due, of those that are not yet.
     pub(super) fn next_due(&self) -> Option<SystemTime> {
-        self.due.first().map(|(due, _)| *due)
+        self.later.first().map(|(due, _)| *due)
+    }
+
+    /// Whether a session is due.
+    pub(super) fn is_due(&self, id: SessionId, now: SystemTime) -> bool {
+        self.sessions.peek(&id).is_some_and(|session| session.due <= now)
+    }
+
+    /// A renewal has failed; the session is due again at `due`.
+    pub(super) fn failed(&mut self, id: SessionId, due: SystemTime) {
+        if let Some(session) = self.sessions.peek_mut(&id) {
+            session.failures = session.failures.saturating_add(1);
+        }
+        self.schedule(id, due);
     }
 
     /// Looks at a session again at `due`.
-    pub(super) fn postpone(&mut self, fingerprint: &Fingerprint, due: SystemTime) {
-        if let Some(session) = self.sessions.peek_mut(fingerprint) {
-            self.due.remove(&(session.due, *fingerprint));
-            session.due = due;
-            self.due.insert((due, *fingerprint));
-        }
+    pub(super) fn schedule(&mut self, id: SessionId, due: SystemTime) {
+        let Some(session) = self.sessions.peek_mut(&id) else { return };
+        self.later.remove(&(session.due, id));
+        self.due.remove(&(session.credentials.expires, id));
+        session.due = due;
+        self.later.insert((due, id));
     }
 
     pub(super) fn len(&self) -> usize {
         self.sessions.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,10 @@ use control_plane::api::Api;
 use control_plane::issuer::{SigningKey, SigningKeyError, TokenIssuer};
 use control_plane::store::{self, Store};
 use control_plane::sts::DevelopmentSts;
-use eks_auth::{NodeDetails, OwnCredentials, RoleAssumer, Service, SigningKeysError, Sts, TransportSettings};
+use eks_auth::{
+    NodeDetails, OwnCredentials, RoleAssumer, Service, SigningKeysError, Sts, TokenVerifier,
+    TransportSettings,
+};
 use prometheus::Registry;
 use runtime::{BindError, Clock, Drain, DrainWatch, Limits, Listener, Readiness};
 use thiserror::Error;
@@ -92,16 +95,17 @@ impl System {
         // Its port belongs to the issuer's name, so nothing can be issued before this listener is bound.
         let url = format!("http://{}", api.local_addr());
         let issuer = Arc::new(TokenIssuer::new(url.clone(), signing_key, store.cluster_uid()));
+        let tokens: Arc<dyn TokenVerifier> = Arc::new(issuer.verifier()?);
         let service = Service::new(
             settings.cluster.clone(),
             settings.session_duration,
             Arc::new(store.clone()),
-            Arc::new(issuer.verifier()?),
+            Arc::clone(&tokens),
             assumer(&settings, clock).await,
         );
         let answers =
             Api::new(service, store.clone(), &issuer, [access_key.clone()].into_iter().collect(), clock);
-        let agent = agent(&settings, &url, &access_key, clock)?;
+        let agent = agent(&settings, &url, &access_key, tokens, clock)?;
         let sessions = agent.sessions();
         store.on_change(move |id| sessions.association_changed(id.as_str()));
         let endpoint = agent.endpoints().first().copied().unwrap_or_else(|| on_loopback(settings.agent_port));
@@ -216,7 +220,13 @@ async fn assumer(settings: &Settings, clock: Clock) -> Arc<dyn RoleAssumer> {
 }
 
 /// The agent as on a node, but for its addresses and for whom it calls.
-fn agent(settings: &Settings, url: &str, key: &AccessKey, clock: Clock) -> Result<Agent, OpenError> {
+fn agent(
+    settings: &Settings,
+    url: &str,
+    key: &AccessKey,
+    tokens: Arc<dyn TokenVerifier>,
+    clock: Clock,
+) -> Result<Agent, OpenError> {
     let agent = agent::Settings {
         bind_hosts: vec![BindHost { address: Ipv4Addr::LOCALHOST.into(), required: true }],
         port: settings.agent_port,
@@ -237,7 +247,8 @@ fn agent(settings: &Settings, url: &str, key: &AccessKey, clock: Clock) -> Resul
         node: NodeDetails::default(),
         ..agent.upstream()
     };
-    let world = World { clock, upstream: EksAuthUpstream::new(upstream, clock), registry: Registry::new() };
+    let upstream = EksAuthUpstream::new(upstream, clock);
+    let world = World { clock, upstream, tokens: Some(tokens), registry: Registry::new() };
     Agent::open(&agent, world).map_err(|error| match error {
         agent::OpenError::Bind(bind)
             if bind.address.port() == settings.metrics_port && settings.metrics_port != 0 =>

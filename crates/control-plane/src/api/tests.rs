@@ -327,7 +327,7 @@ async fn awss_sdk_reads_the_answer_and_the_errors_over_a_real_connection() {
         cluster: "dev".parse().unwrap(),
         region: Some("us-west-2".into()),
         endpoint: Some(endpoint.clone()),
-        budget: eks_auth::TimeBudget { attempts: 1, ..Default::default() },
+        budget: eks_auth::TimeBudget::default(),
         credentials: eks_auth::OwnCredentials::Fixed {
             access_key_id: world.key.id.clone(),
             secret_access_key: world.key.secret.clone(),

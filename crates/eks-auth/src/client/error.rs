@@ -75,6 +75,23 @@ impl ExchangeError {
         matches!(self, Self::Refused { code, .. } if code.is_irrecoverable())
     }
 
+    /// Whether the same call may succeed a moment later with nobody mending anything.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => matches!(
+                code,
+                ErrorCode::Throttling | ErrorCode::InternalServer | ErrorCode::ServiceUnavailable
+            ),
+            Self::RefusedCaller { status, .. } => *status == 429,
+            // A node that has just started may not have been given its credentials yet.
+            Self::NoOwnCredentials(_)
+            | Self::Unreachable(_)
+            | Self::TimedOut(_)
+            | Self::Unintelligible(_) => true,
+            Self::Misconfigured(_) => false,
+        }
+    }
+
     pub(super) fn from_sdk(error: SdkError<AssumeRoleForPodIdentityError, HttpResponse>) -> Self {
         if let Some(reason) = own_credentials_error(&error) {
             return Self::NoOwnCredentials(reason);
