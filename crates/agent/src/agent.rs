@@ -80,6 +80,7 @@ impl Agent {
             audiences: settings.audiences.clone(),
             max_requests: settings.max_requests,
             hosts: OurHosts::new(bound),
+            rates: settings.rates,
         };
         let verification = Verification::new(tokens, clock);
         let metrics = EndpointMetrics::register(&registry)?;

@@ -76,6 +76,15 @@ pub struct ServerFlags {
     /// How many attempts an exchange has within --hold-timeout; throttled ones do not count [default: 20]
     #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub upstream_attempts: Option<String>,
+    /// How many requests a second one source (a pod) may make; twice as many at once [default: 2000]
+    #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub source_request_rate: Option<String>,
+    /// How many new tokens a second one source (a pod) may show; five times as many at once [default: 20]
+    #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub source_exchange_rate: Option<String>,
+    /// How many new tokens a second all may show together; twice as many at once [default: 2000]
+    #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub exchange_rate: Option<String>,
     /// How many connections pods may have open [default: 10000]
     #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub max_connections: Option<String>,

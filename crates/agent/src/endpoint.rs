@@ -5,6 +5,7 @@ mod hosts;
 mod metrics;
 mod request;
 mod response;
+mod shares;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use crate::session::{Known, SessionId, Sessions};
 use crate::verification::Verification;
 pub use hosts::OurHosts;
 pub use metrics::EndpointMetrics;
+pub use shares::Rates;
+use shares::Shares;
 
 /// Where credentials are, on AWS's agent and on ours.
 pub const CREDENTIALS_PATH: &str = "/v1/credentials";
@@ -47,6 +50,8 @@ pub struct Rules {
     pub max_requests: usize,
     /// The addresses a request may be for.
     pub hosts: OurHosts,
+    /// What one source of requests may do.
+    pub rates: Rates,
 }
 
 /// Answers pods. Clones share everything.
@@ -58,6 +63,7 @@ struct Shared {
     verification: Verification,
     clock: Clock,
     rules: Rules,
+    shares: Shares,
     seats: Arc<Semaphore>,
     metrics: EndpointMetrics,
 }
@@ -72,12 +78,14 @@ impl Endpoint {
         metrics: EndpointMetrics,
     ) -> Self {
         let seats = Arc::new(Semaphore::new(rules.max_requests));
-        Self(Arc::new(Shared { sessions, verification, clock, rules, seats, metrics }))
+        let shares = Shares::new(rules.rates, rules.hosts.addresses());
+        Self(Arc::new(Shared { sessions, verification, clock, rules, shares, seats, metrics }))
     }
 
     /// Answers what can be answered at once, which is almost everything; otherwise hands back the work that is left.
-    fn begin<B: Body>(&self, request: &Request<B>) -> Result<Bytes, Unanswered> {
+    fn begin<B: Body>(&self, request: &Request<B>, peer: SocketAddr) -> Result<Bytes, Unanswered> {
         let token = request::token(request, &self.0.rules.hosts)?;
+        self.0.shares.take_request(peer, token)?;
         match self.0.sessions.look_up(token) {
             Known::Answer(answer) => Ok(answer),
             Known::Ageing(answer, id) => match self.seat() {
@@ -88,7 +96,9 @@ impl Endpoint {
             Known::Nothing => {
                 let seat = self.seat()?;
                 let token = request::parse(token)?;
-                token.claims().check(self.0.clock.now(), &self.0.rules.audiences).map_err(Refusal::from)?;
+                let claims = token.claims();
+                claims.check(self.0.clock.now(), &self.0.rules.audiences).map_err(Refusal::from)?;
+                self.0.shares.take_exchange(peer, claims.pod_uid().unwrap_or_default())?;
                 Err(Unanswered::NewToken(Box::new(token), seat))
             }
         }
@@ -116,7 +126,7 @@ impl Endpoint {
             Ok(answer) => response::credentials(answer.clone()),
             Err(refusal) => response::refusal(refusal),
         };
-        self.0.metrics.answered(response.status());
+        self.0.metrics.answered(response.status(), outcome.as_ref().err());
         debug!(
             target: "access", client_addr = %arrival.peer, status = response.status().as_u16(),
             outcome = outcome.as_ref().err().map_or("credentials", Refusal::code),
@@ -153,7 +163,7 @@ impl Handler for Endpoint {
 
     fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Self::Answer {
         let arrival = Arrival { peer, at: Instant::now() };
-        match self.begin(&request) {
+        match self.begin(&request, peer) {
             Ok(answer) => Either::Left(ready(self.respond(Ok(answer), &arrival))),
             Err(Unanswered::Refused(refusal)) => Either::Left(ready(self.respond(Err(refusal), &arrival))),
             Err(unanswered) => {

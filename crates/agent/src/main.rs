@@ -1,5 +1,6 @@
 //! `eks-pod-identity-agent`: a drop-in for AWS's node agent of the same name.
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use agent::command::{self, Asked};
@@ -10,6 +11,12 @@ use runtime::environment::ProcessEnvironment;
 use runtime::process::{self, StopSignals};
 use runtime::{Clock, Drain, log};
 use tracing::warn;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Tokens and keys pass through buffers of HTTP, TLS and JSON that are not ours. So whatever is freed is wiped, whoever held
+/// it.
+#[global_allocator]
+static WIPED_WHEN_FREED: ZeroAlloc<System> = ZeroAlloc(System);
 
 #[expect(
     clippy::print_stdout,

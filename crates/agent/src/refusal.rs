@@ -25,6 +25,8 @@ pub enum Refusal {
     Exchange(ExchangeError),
     /// As many requests wait for an exchange as may.
     TooBusy,
+    /// The source of the request has used up its share; what it did too much of.
+    ShareUsedUp(&'static str),
     /// The peer has as many connections open as it may.
     TooManyConnections,
     /// The head of the request came too slowly.
@@ -54,23 +56,31 @@ impl Refusal {
                 | ExchangeError::Unreachable(_)
                 | ExchangeError::TimedOut(_) => 503,
             },
-            Self::TooBusy | Self::TooManyConnections | Self::StillExchanging => 503,
+            Self::TooBusy | Self::ShareUsedUp(_) | Self::TooManyConnections | Self::StillExchanging => 503,
             Self::RequestTooSlow => 408,
             Self::Broken => 500,
         }
     }
 
-    /// A stable word: the body's `code`, and the `reason` in metrics and logs. AWS's own error names where it is theirs.
+    /// A stable word: the body's `code`. AWS's own error names where it is theirs.
     pub fn code(&self) -> &str {
+        match self {
+            Self::Exchange(ExchangeError::RefusedCaller { code, .. }) if !code.is_empty() => code,
+            other => other.reason(),
+        }
+    }
+
+    /// The same, out of a list that is known beforehand: for metrics.
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::UnknownPath => "UnknownPath",
             Self::MethodNotAllowed => "MethodNotAllowed",
             Self::HostNotOurs { .. } => "HostNotAllowed",
             Self::OddRequest(_) => "OddRequest",
             Self::Token(error) => error.reason(),
-            Self::Exchange(ExchangeError::RefusedCaller { code, .. }) if !code.is_empty() => code,
             Self::Exchange(error) => error.reason(),
             Self::TooBusy => "AgentTooBusy",
+            Self::ShareUsedUp(_) => "SourceTooBusy",
             Self::TooManyConnections => "TooManyConnections",
             Self::RequestTooSlow => "RequestTooSlow",
             Self::StillExchanging => "StillExchanging",
@@ -90,6 +100,10 @@ impl Refusal {
             Self::OddRequest(what) => format!("The request cannot be answered: {what}."),
             Self::Token(error) => format!("{error}."),
             Self::Exchange(error) => exchange_message(error),
+            Self::ShareUsedUp(what) => format!(
+                "This pod is held back so that others are served: {what}. Keep one client of the SDK instead of \
+                 making one for each call, and let it cache its credentials."
+            ),
             Self::TooBusy => "As many requests wait for EKS Auth as may. Ask again in a second.".to_owned(),
             Self::TooManyConnections => {
                 "As many connections are open to the agent, from this address or in all, as may be. Close some.".to_owned()

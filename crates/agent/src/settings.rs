@@ -4,6 +4,7 @@ mod bind_hosts;
 mod mistakes;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use eks_auth::{NodeDetails, OwnCredentials, TimeBudget, TransportSettings, UpstreamSettings};
@@ -12,9 +13,13 @@ use runtime::log::Verbosity;
 use runtime::{Environment, Limits, go_duration};
 
 use crate::command::ServerFlags;
+use crate::endpoint::Rates;
 pub use bind_hosts::{AWS_IPV4, AWS_IPV6, BindHost};
 use mistakes::Reader;
 pub use mistakes::{Mistake, Mistakes};
+
+/// No node comes near.
+const MOST_A_SECOND: NonZeroU32 = NonZeroU32::new(10_000_000).expect("not zero");
 
 /// Everything the agent needs to know. Defaults are those of AWS's agent wherever it has the setting.
 #[derive(Clone, Debug)]
@@ -51,6 +56,8 @@ pub struct Settings {
     pub hold: Duration,
     /// How many requests may wait for an exchange at once.
     pub max_requests: usize,
+    /// What one source of requests may do.
+    pub rates: Rates,
     /// What the pods' listeners grant.
     pub limits: Limits,
     /// How long open requests get when the agent stops.
@@ -87,6 +94,7 @@ impl Settings {
             attempts: 20,
             hold: Duration::from_secs(6),
             max_requests: 4_096,
+            rates: Rates::default(),
             limits: crate::endpoint::limits(),
             // Less than the 30 s that the chart's pods have between SIGTERM and SIGKILL.
             drain_patience: Duration::from_secs(25),
@@ -160,6 +168,14 @@ impl Settings {
             &mut self.max_requests,
             1..=1_000_000,
         );
+        let rates = &mut self.rates;
+        for (name, given, rate) in [
+            ("--source-request-rate", &flags.source_request_rate, &mut rates.requests_of_source),
+            ("--source-exchange-rate", &flags.source_exchange_rate, &mut rates.exchanges_of_source),
+            ("--exchange-rate", &flags.exchange_rate, &mut rates.exchanges),
+        ] {
+            reader.set_within(name, given.as_deref(), rate, NonZeroU32::MIN..=MOST_A_SECOND);
+        }
         reader.set_duration("--idle-timeout", flags.idle_timeout.as_deref(), &mut most.idle_timeout);
         reader.set_duration("--drain-timeout", flags.drain_timeout.as_deref(), &mut self.drain_patience);
     }

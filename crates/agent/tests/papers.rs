@@ -3,13 +3,19 @@
 use std::collections::BTreeSet;
 
 use agent::endpoint::EndpointMetrics;
+use agent::refusal::Refusal;
 use agent::session::SessionMetrics;
+use agent::upstream::PaceMetrics;
+use http::StatusCode;
 use prometheus::Registry;
 
 #[test]
 fn docs_metrics_names_exactly_the_metrics_there_are() {
     let registry = Registry::new();
-    EndpointMetrics::register(&registry).unwrap();
+    EndpointMetrics::register(&registry)
+        .unwrap()
+        .answered(StatusCode::NOT_FOUND, Some(&Refusal::UnknownPath));
+    PaceMetrics::register(&registry).unwrap();
     SessionMetrics::register(&registry).unwrap().renewal_failed(true, "ExpiredTokenException");
     let registered: BTreeSet<String> =
         registry.gather().iter().map(|family| family.name().to_owned()).collect();

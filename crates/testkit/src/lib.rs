@@ -9,6 +9,7 @@ pub mod eks_auth_server;
 pub mod neighbours;
 pub mod network;
 pub mod process;
+pub mod rights;
 pub mod script;
 pub mod token;
 pub mod wire;

@@ -5,18 +5,17 @@ use std::process::Command;
 
 use rustix::thread::UnshareFlags;
 
+use crate::rights;
+
 /// Runs `test` on a thread in a fresh network namespace after `setup`, a list of shell commands, has run there. Sockets
 /// and child processes that the test makes belong to that namespace; it is gone when they are.
 ///
 /// Without the rights for it, the test fails under `CI=true` and is otherwise skipped, by name and on stderr.
-#[expect(clippy::print_stderr, reason = "a test that is skipped must not be silent about it")]
 pub fn in_namespace<F: Future<Output = ()>>(name: &str, setup: &[&str], test: impl FnOnce() -> F + Send) {
     std::thread::scope(|scope| {
         let node = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, || {
             if let Err(error) = enter_new_namespace() {
-                assert!(!is_ci(), "{name} needs the right to make network namespaces: {error}");
-                eprintln!("skipped without root: {name}: {error}");
-                return;
+                return rights::missing(name, "to make network namespaces", &error);
             }
             for command in ["ip link set lo up"].iter().chain(setup) {
                 let status = Command::new("sh").args(["-ec", command]).status().unwrap();
@@ -37,9 +36,4 @@ fn enter_new_namespace() -> std::io::Result<()> {
     // memory is shared differently afterwards.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }?;
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "tests know from the environment alone where they run")]
-fn is_ci() -> bool {
-    std::env::var("CI").is_ok_and(|value| value == "true")
 }

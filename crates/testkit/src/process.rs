@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -166,6 +168,29 @@ impl AgentProcess {
     pub async fn leaks_nothing(&self) {
         canary::assert_absent("the log", &self.log());
         canary::assert_absent("metrics", &self.scrape().await);
+    }
+
+    /// Everything in its memory that it can write to, region by region.
+    ///
+    /// # Errors
+    /// Without the right to look into a process that keeps others out.
+    pub fn memory(&self) -> std::io::Result<Vec<Vec<u8>>> {
+        let folder = PathBuf::from(format!("/proc/{}", self.child.id().unwrap()));
+        let maps = std::fs::read_to_string(folder.join("maps"))?;
+        let memory = std::fs::File::open(folder.join("mem"))?;
+        let mut regions = Vec::new();
+        for line in
+            maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw")))
+        {
+            let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            let [from, to] = [from, to].map(|address| u64::from_str_radix(address, 16).unwrap());
+            let mut region = vec![0; usize::try_from(to - from).unwrap()];
+            // The kernel's own pages cannot be read; nothing of ours is there.
+            if memory.read_exact_at(&mut region, from).is_ok() {
+                regions.push(region);
+            }
+        }
+        Ok(regions)
     }
 
     /// Sends a signal.

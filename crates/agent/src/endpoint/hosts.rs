@@ -27,6 +27,11 @@ impl OurHosts {
         Self { addresses: all.iter().map(SocketAddr::ip).collect(), usual }
     }
 
+    /// The addresses themselves.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.addresses.clone()
+    }
+
     /// Whether `host` names one of them: with or without port, with or without brackets (the CRT's SDKs send IPv6
     /// addresses without).
     pub fn include(&self, host: &[u8]) -> bool {

@@ -50,8 +50,12 @@ impl Room {
         let metrics = SessionMetrics::register(&registry).unwrap();
         let pace = Pace::new(PaceMetrics::register(&registry).unwrap());
         let sessions = Sessions::new(upstream.clone(), pace, clock, policy, metrics);
-        let rules =
-            Rules { audiences: vec![identity::AUDIENCE.to_owned()], max_requests, hosts: OurHosts::new([]) };
+        let rules = Rules {
+            audiences: vec![identity::AUDIENCE.to_owned()],
+            max_requests,
+            hosts: OurHosts::new([]),
+            rates: Rates::default(),
+        };
         let metrics = EndpointMetrics::register(&registry).unwrap();
         let verification = Verification::new(None, clock);
         Self { endpoint: Endpoint::new(sessions, verification, clock, rules, metrics), clock, upstream }
@@ -67,7 +71,7 @@ impl Room {
         request: Request<Empty<Bytes>>,
     ) -> (u16, Response<Full<Bytes>>, serde_json::Value) {
         let arrival = Arrival { peer: ([10, 0, 0, 1], 1).into(), at: Instant::now() };
-        let outcome = match self.endpoint.begin(&request) {
+        let outcome = match self.endpoint.begin(&request, arrival.peer) {
             Ok(answer) => Ok(answer),
             Err(unanswered) => self.endpoint.finish(unanswered).await,
         };
@@ -256,5 +260,25 @@ async fn without_a_seat_a_request_is_told_to_come_back_and_the_next_is_served() 
     let (first, second) = tokio::join!(room.ask(&raw), busy);
     assert_eq!(first.0, 200);
     assert_eq!((second.0, second.2["code"].as_str().unwrap()), (503, "AgentTooBusy"));
+    assert_eq!(room.ask(&raw).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_beyond_its_share_is_told_to_come_back_and_what_to_change() {
+    let room = Room::new([]);
+    let raw = room.token().raw();
+    let mut refused = 0;
+    for _ in 0..5_000 {
+        let (status, response, body) = room.ask(&raw).await;
+        if status == 200 {
+            continue;
+        }
+        refused += 1;
+        assert_eq!((status, body["code"].as_str().unwrap()), (503, "SourceTooBusy"));
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        assert!(body["message"].as_str().unwrap().contains("one client of the SDK"), "{body}");
+    }
+    assert_eq!(refused, 1_000);
+    tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(room.ask(&raw).await.0, 200);
 }

@@ -80,6 +80,12 @@ impl Claims {
         Some(PodIdentity { namespace, service_account: serviceaccount, pod, node })
     }
 
+    /// The uid of the pod this token is bound to, if it is bound to one.
+    pub fn pod_uid(&self) -> Option<&str> {
+        let pod = self.bound.as_ref()?.pod.as_ref()?;
+        Some(pod.uid.as_str()).filter(|uid| !uid.is_empty())
+    }
+
     /// Namespace and service account, where the token names them; for logs.
     pub fn service_account(&self) -> Option<(&str, &str)> {
         self.bound.as_ref().map(|bound| (bound.namespace.as_str(), bound.serviceaccount.name.as_str()))
