@@ -7,7 +7,7 @@ use eks_auth::TokenVerifier;
 use prometheus::Registry;
 use runtime::admin::Admin;
 use runtime::readiness::{Condition, ListenerAnswers};
-use runtime::{BindError, Clock, DrainWatch, Limits, Listener, Readiness};
+use runtime::{BindError, Chance, Clock, DrainWatch, Limits, Listener, Readiness};
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
@@ -22,6 +22,8 @@ use crate::verification::Verification;
 pub struct World {
     /// The time of day.
     pub clock: Clock,
+    /// What spreads renewals and retries.
+    pub chance: Chance,
     /// Who exchanges tokens.
     pub upstream: Arc<dyn Upstream>,
     /// Who can tell on this node whether the cluster has signed a token; nobody, where its keys are not at hand.
@@ -59,7 +61,7 @@ impl Agent {
     /// # Errors
     /// When a required address cannot be had; the text says which and what to do.
     pub fn open(settings: &Settings, world: World) -> Result<Self, OpenError> {
-        let World { clock, upstream, tokens, registry } = world;
+        let World { clock, chance, upstream, tokens, registry } = world;
         let endpoints = bind_endpoints(settings)?;
         let bound: Vec<SocketAddr> = endpoints.iter().map(Listener::local_addr).collect();
         let conditions =
@@ -73,9 +75,9 @@ impl Agent {
             hold: settings.hold,
             attempts: settings.attempts,
         };
-        let pace = Pace::new(PaceMetrics::register(&registry)?);
+        let pace = Pace::new(chance.clone(), PaceMetrics::register(&registry)?);
         let metrics = SessionMetrics::register(&registry)?;
-        let sessions = Sessions::new(Arc::clone(&upstream), pace, clock, policy, metrics);
+        let sessions = Sessions::new(Arc::clone(&upstream), pace, clock, chance, policy, metrics);
         let rules = Rules {
             audiences: settings.audiences.clone(),
             max_requests: settings.max_requests,

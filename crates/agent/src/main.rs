@@ -9,7 +9,7 @@ use anyhow::Context;
 use prometheus::Registry;
 use runtime::environment::ProcessEnvironment;
 use runtime::process::{self, StopSignals};
-use runtime::{Clock, Drain, log};
+use runtime::{Chance, Clock, Drain, log};
 use tracing::warn;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -53,7 +53,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     settings.warnings().iter().for_each(|warning| warn!("{warning}"));
     let signals = StopSignals::listen().context("signals cannot be handled")?;
     let upstream = EksAuthUpstream::new(settings.upstream(), clock);
-    let agent = Agent::open(&settings, World { clock, upstream, tokens: None, registry: Registry::new() })?;
+    let agent = Agent::open(
+        &settings,
+        World { clock, chance: Chance::system(), upstream, tokens: None, registry: Registry::new() },
+    )?;
     let (drain, readiness) = (Drain::new(), agent.readiness());
     let work = agent.serve(drain.watch());
     process::run_until_stopped(signals, &drain, settings.drain_patience, || readiness.revoke(), work).await;

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use eks_auth::{Exchange, ExchangeError};
 use futures_util::FutureExt;
 use identity::{ServiceAccountToken, TokenDigest};
-use runtime::{Clock, DrainWatch};
+use runtime::{Chance, Clock, DrainWatch};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
@@ -76,6 +76,7 @@ struct Shared {
     upstream: Arc<dyn Upstream>,
     pace: Pace,
     clock: Clock,
+    chance: Chance,
     policy: Policy,
     metrics: SessionMetrics,
     state: Mutex<State>,
@@ -134,6 +135,7 @@ impl Sessions {
         upstream: Arc<dyn Upstream>,
         pace: Pace,
         clock: Clock,
+        chance: Chance,
         policy: Policy,
         metrics: SessionMetrics,
     ) -> Self {
@@ -148,6 +150,7 @@ impl Sessions {
             upstream,
             pace,
             clock,
+            chance,
             policy,
             metrics,
             state: Mutex::new(state),
@@ -321,7 +324,7 @@ impl Sessions {
                 let answer = answer::of(&exchange);
                 if shared.policy.keeps_sessions() {
                     let expires = exchange.credentials.expiration;
-                    let due = renewal::due(now, expires, shared.policy.retention, rand::random());
+                    let due = renewal::due(now, expires, shared.policy.retention, shared.chance.draw());
                     let association = exchange.association_id.as_str().into();
                     let kept = Kept { answer: answer.clone(), association, obtained: now, expires };
                     let mut state = shared.state();
@@ -344,7 +347,7 @@ impl Sessions {
             Err(error) => {
                 self.report(&error, token, digest);
                 let refusal = Refusal::Exchange(error);
-                shared.state().refused.remember(digest, &refusal, now, rand::random());
+                shared.state().refused.remember(digest, &refusal, now, shared.chance.draw());
                 Err(refusal)
             }
         }

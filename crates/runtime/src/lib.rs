@@ -2,6 +2,7 @@
 //! logs.
 
 pub mod admin;
+pub mod chance;
 pub mod clock;
 mod connection;
 pub mod drain;
@@ -13,7 +14,8 @@ mod peers;
 pub mod process;
 pub mod readiness;
 
-pub use clock::Clock;
+pub use chance::Chance;
+pub use clock::{Clock, Hand};
 pub use drain::{Drain, DrainWatch};
 pub use environment::Environment;
 pub use listener::{BindError, Handler, Limits, Listener};

@@ -108,6 +108,11 @@ impl Script {
         script
     }
 
+    /// Throttles no more.
+    pub fn stop_throttling(&self) {
+        *self.allowance.lock().unwrap() = None;
+    }
+
     /// From now on throttles calls beyond so many a second.
     pub fn throttle(&self, per_second: u32) {
         *self.allowance.lock().unwrap() = Some(Allowance::of(per_second));
@@ -122,6 +127,11 @@ impl Script {
     /// Which tokens were exchanged so far, in order.
     pub fn calls(&self) -> Vec<TokenDigest> {
         self.calls.lock().unwrap().clone()
+    }
+
+    /// Which token call `number` exchanged, counted from 1 as in the access key ids of [`exchange`].
+    pub fn call(&self, number: usize) -> TokenDigest {
+        self.calls.lock().unwrap()[number - 1]
     }
 
     /// How many calls there were so far.

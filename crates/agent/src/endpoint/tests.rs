@@ -4,6 +4,7 @@ use eks_auth::{ErrorCode, Exchange, ExchangeError};
 use http::header;
 use http_body_util::{BodyExt, Empty};
 use prometheus::Registry;
+use runtime::Chance;
 use testkit::{Script, Step, TokenBuilder, canary};
 
 use super::*;
@@ -48,8 +49,8 @@ impl Room {
             attempts: 1,
         };
         let metrics = SessionMetrics::register(&registry).unwrap();
-        let pace = Pace::new(PaceMetrics::register(&registry).unwrap());
-        let sessions = Sessions::new(upstream.clone(), pace, clock, policy, metrics);
+        let pace = Pace::new(Chance::seeded(0), PaceMetrics::register(&registry).unwrap());
+        let sessions = Sessions::new(upstream.clone(), pace, clock, Chance::seeded(0), policy, metrics);
         let rules = Rules {
             audiences: vec![identity::AUDIENCE.to_owned()],
             max_requests,

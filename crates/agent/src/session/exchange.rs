@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use eks_auth::{ErrorCode, Exchange, ExchangeError};
 use identity::ServiceAccountToken;
+use runtime::chance::part;
 use tokio::time::{Instant, sleep};
 
 use super::Shared;
@@ -53,7 +54,7 @@ pub(super) async fn make(
         }
         let throttled = is_throttling(&error);
         // Throttled calls are paced, which is pause enough.
-        let pause = if throttled { Duration::ZERO } else { pause_after(attempts, rand::random()) };
+        let pause = if throttled { Duration::ZERO } else { pause_after(attempts, shared.chance.draw()) };
         let patience =
             if throttled { THROTTLED_PATIENCE.max(shared.policy.hold) } else { shared.policy.hold };
         let out_of_attempts = !throttled && attempts >= shared.policy.attempts;
@@ -93,5 +94,5 @@ fn is_throttling(error: &ExchangeError) -> bool {
 /// Twice as long each time; `chance` takes up to half off, so that those which failed together do not come back together.
 fn pause_after(attempts: u32, chance: u32) -> Duration {
     let whole = FIRST_PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
-    whole - (whole / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX))
+    whole - part(whole / 2, chance)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use eks_auth::{ErrorCode, ExchangeError};
 use identity::TokenDigest;
 use lru::LruCache;
+use runtime::chance::part;
 
 use crate::refusal::Refusal;
 
@@ -71,5 +72,5 @@ fn memory_of(error: &ExchangeError, chance: u32) -> Duration {
         | ExchangeError::Unintelligible(_) => (1_000, 1_000),
         ExchangeError::Unreachable(_) | ExchangeError::TimedOut(_) => (100, 100),
     };
-    Duration::from_millis(least + u64::from(chance) * spread / u64::from(u32::MAX))
+    Duration::from_millis(least) + part(Duration::from_millis(spread), chance)
 }

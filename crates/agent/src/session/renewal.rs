@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use eks_auth::ExchangeError;
 use identity::ServiceAccountToken;
+use runtime::chance::part;
 use tokio::time::MissedTickBehavior;
 use tracing::debug;
 
@@ -36,11 +37,7 @@ pub(super) fn due(now: SystemTime, expires: SystemTime, retention: Duration, cha
     let lifetime = expires.duration_since(now).unwrap_or_default();
     let margin = if lifetime < LEAST_MARGIN * 2 { lifetime / 2 } else { LEAST_MARGIN.max(lifetime / 3) };
     let wait = retention.min(lifetime.saturating_sub(margin));
-    now + wait - share(wait / 10, chance)
-}
-
-fn share(of: Duration, chance: u32) -> Duration {
-    of.mul_f64(f64::from(chance) / f64::from(u32::MAX))
+    now + wait - part(wait / 10, chance)
 }
 
 /// Renews what is due, forever.
@@ -154,7 +151,8 @@ fn failed(sessions: &Sessions, id: SessionId, error: Option<&ExchangeError>) {
     }
     let mut state = sessions.0.state();
     let Some(session) = state.store.peek(id) else { return };
-    let again = retry_at(sessions.0.clock.now(), session.failures(), session.expires(), rand::random());
+    let again =
+        retry_at(sessions.0.clock.now(), session.failures(), session.expires(), sessions.0.chance.draw());
     state.store.failed(id, again);
     drop(state);
     sessions.0.due_sooner.notify_one();
@@ -168,6 +166,6 @@ pub(super) fn retry_at(now: SystemTime, failures: u32, expires: SystemTime, chan
     let grown = FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE);
     let pause = grown.min((left / 4).max(Duration::from_secs(5)));
     // At its last moments a session is looked at in any case, to be forgotten.
-    let again = now + pause - share(pause / 2, chance);
+    let again = now + pause - part(pause / 2, chance);
     if end > now { again.min(end) } else { again }
 }

@@ -3,7 +3,7 @@ use std::time::UNIX_EPOCH;
 use eks_auth::ErrorCode;
 use futures_util::future::{BoxFuture, join_all};
 use prometheus::{Registry, TextEncoder};
-use runtime::Drain;
+use runtime::{Drain, Hand};
 use testkit::{Script, Step, TokenBuilder, canary};
 use tokio::time::sleep;
 
@@ -12,6 +12,7 @@ use crate::upstream::PaceMetrics;
 
 mod failures;
 mod pods;
+mod simulation;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const HOLD: Duration = Duration::from_secs(6);
@@ -61,13 +62,19 @@ impl Room {
     }
 
     fn with(policy: Policy, script: Script) -> Self {
-        let clock = Clock::anchored(UNIX_EPOCH + Duration::from_secs(1_795_320_632));
+        Self::seeded(0, policy, script).0
+    }
+
+    /// With the hand that sets its clock, and chance out of this seed.
+    fn seeded(seed: u64, policy: Policy, script: Script) -> (Self, Hand) {
+        let (clock, hand) = Clock::with_hand(UNIX_EPOCH + Duration::from_secs(1_795_320_632));
+        let chance = Chance::seeded(seed);
         let upstream = Arc::new(Scripted { script, clock });
         let registry = Registry::new();
         let metrics = SessionMetrics::register(&registry).unwrap();
-        let pace = Pace::new(PaceMetrics::register(&registry).unwrap());
-        let sessions = Sessions::new(upstream.clone(), pace, clock, policy, metrics);
-        Self { upstream, sessions, clock, registry, drain: Drain::new() }
+        let pace = Pace::new(chance.clone(), PaceMetrics::register(&registry).unwrap());
+        let sessions = Sessions::new(upstream.clone(), pace, clock, chance, policy, metrics);
+        (Self { upstream, sessions, clock, registry, drain: Drain::new() }, hand)
     }
 
     /// Starts the renewals.
@@ -77,7 +84,11 @@ impl Room {
     }
 
     fn token(&self, pod: &str) -> ServiceAccountToken {
-        TokenBuilder::of_pod(pod, self.clock.now()).lasting(HOUR * 24).token()
+        self.token_lasting(pod, HOUR * 24)
+    }
+
+    fn token_lasting(&self, pod: &str, lifetime: Duration) -> ServiceAccountToken {
+        TokenBuilder::of_pod(pod, self.clock.now()).lasting(lifetime).token()
     }
 
     /// Asks as a pod whose token nobody verifies.
@@ -91,16 +102,24 @@ impl Room {
         self.ask_as(Owner::Pod(PodUid::verified(&uid)), token).await
     }
 
-    /// As the endpoint does it.
     async fn ask_as(&self, owner: Owner, token: &ServiceAccountToken) -> Result<String, Refusal> {
+        let answer = self.answer_as(owner, token).await?;
+        Ok(answer["AccessKeyId"].as_str().unwrap().to_owned())
+    }
+
+    /// As the endpoint does it.
+    async fn answer_as(
+        &self,
+        owner: Owner,
+        token: &ServiceAccountToken,
+    ) -> Result<serde_json::Value, Refusal> {
         let answer = match self.sessions.look_up(token.secret().expose()) {
             Known::Answer(answer) => answer,
             Known::Ageing(answer, id) => self.sessions.newer(answer, id).await,
             Known::Refused(refusal) => return Err(refusal),
             Known::Nothing => self.sessions.obtain(token.clone(), owner).await?,
         };
-        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
-        Ok(answer["AccessKeyId"].as_str().unwrap().to_owned())
+        Ok(serde_json::from_slice(&answer).unwrap())
     }
 
     fn calls(&self) -> usize {

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus::{Gauge, IntCounter, Opts, Registry};
+use runtime::Chance;
 use tokio::sync::{Mutex as Lane, Notify};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
@@ -44,6 +45,7 @@ pub struct Pace {
     next_renewal: Lane<()>,
     foreground: AtomicUsize,
     foreground_gone: Notify,
+    chance: Chance,
     metrics: PaceMetrics,
 }
 
@@ -69,7 +71,7 @@ pub struct Turn(Instant);
 
 impl Pace {
     /// No bound yet.
-    pub fn new(metrics: PaceMetrics) -> Self {
+    pub fn new(chance: Chance, metrics: PaceMetrics) -> Self {
         metrics.limit.set(f64::INFINITY);
         Self {
             state: Mutex::new(State { limit: None, started: VecDeque::new() }),
@@ -77,6 +79,7 @@ impl Pace {
             next_renewal: Lane::default(),
             foreground: AtomicUsize::new(0),
             foreground_gone: Notify::new(),
+            chance,
             metrics,
         }
     }
@@ -119,7 +122,7 @@ impl Pace {
 
     async fn slot(&self) -> Turn {
         let _lane = self.next.lock().await;
-        let at = match self.state().reserve(rand::random()) {
+        let at = match self.state().reserve(self.chance.draw()) {
             Ok(turn) => return turn,
             Err(at) => at,
         };

@@ -17,7 +17,7 @@ use eks_auth::{
     TransportSettings,
 };
 use prometheus::Registry;
-use runtime::{BindError, Clock, Drain, DrainWatch, Limits, Listener, Readiness};
+use runtime::{BindError, Chance, Clock, Drain, DrainWatch, Limits, Listener, Readiness};
 use thiserror::Error;
 
 use super::folder::FolderLock;
@@ -248,7 +248,8 @@ fn agent(
         ..agent.upstream()
     };
     let upstream = EksAuthUpstream::new(upstream, clock);
-    let world = World { clock, upstream, tokens: Some(tokens), registry: Registry::new() };
+    let world =
+        World { clock, chance: Chance::system(), upstream, tokens: Some(tokens), registry: Registry::new() };
     Agent::open(&agent, world).map_err(|error| match error {
         agent::OpenError::Bind(bind)
             if bind.address.port() == settings.metrics_port && settings.metrics_port != 0 =>

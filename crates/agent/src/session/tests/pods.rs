@@ -2,17 +2,13 @@
 
 use super::*;
 
-fn rotated(room: &Room, pod: &str, lifetime: Duration) -> ServiceAccountToken {
-    TokenBuilder::of_pod(pod, room.clock.now()).lasting(lifetime).token()
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_rotated_token_goes_on_with_the_pods_session_and_costs_no_call() {
     let room = Room::new([], Step::issue());
-    assert_eq!(room.ask_verified(&rotated(&room, "web-0", HOUR)).await.unwrap(), key(1));
+    assert_eq!(room.ask_verified(&room.token_lasting("web-0", HOUR)).await.unwrap(), key(1));
     room.upstream.script.change(Step::break_off());
     sleep(HOUR / 2).await;
-    let second = rotated(&room, "web-0", HOUR);
+    let second = room.token_lasting("web-0", HOUR);
     assert_eq!(room.ask_verified(&second).await.unwrap(), key(1), "also in an outage");
     assert_eq!(room.ask(&second).await.unwrap(), key(1), "known from now on");
     assert_eq!((room.calls(), room.sessions.len()), (1, 1));
@@ -21,8 +17,8 @@ async fn a_rotated_token_goes_on_with_the_pods_session_and_costs_no_call() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_not_verified_starts_a_session_of_its_own() {
     let room = Room::new([], Step::issue());
-    assert_eq!(room.ask_verified(&rotated(&room, "web-0", HOUR)).await.unwrap(), key(1));
-    let claims_the_same = rotated(&room, "web-0", HOUR * 2);
+    assert_eq!(room.ask_verified(&room.token_lasting("web-0", HOUR)).await.unwrap(), key(1));
+    let claims_the_same = room.token_lasting("web-0", HOUR * 2);
     room.upstream.script.change(Step::refuse(ErrorCode::InvalidToken));
     assert_eq!(room.ask(&claims_the_same).await.unwrap_err().code(), "InvalidTokenException");
 }
@@ -31,9 +27,9 @@ async fn a_token_that_is_not_verified_starts_a_session_of_its_own() {
 async fn a_session_is_renewed_with_the_newest_token_of_its_pod() {
     let room = Room::new([], Step::issue());
     room.keep_fresh();
-    room.ask_verified(&rotated(&room, "web-0", HOUR)).await.unwrap();
+    room.ask_verified(&room.token_lasting("web-0", HOUR)).await.unwrap();
     sleep(HOUR / 2).await;
-    let newest = rotated(&room, "web-0", HOUR * 24);
+    let newest = room.token_lasting("web-0", HOUR * 24);
     room.ask_verified(&newest).await.unwrap();
     sleep(HOUR * 3).await;
     assert_eq!(room.upstream.script.calls()[1], newest.digest());
@@ -44,11 +40,11 @@ async fn a_session_is_renewed_with_the_newest_token_of_its_pod() {
 async fn a_session_whose_tokens_have_ended_waits_for_the_pods_next_one() {
     let room = Room::new([], Step::issue());
     room.keep_fresh();
-    room.ask_verified(&rotated(&room, "web-0", HOUR)).await.unwrap();
+    room.ask_verified(&room.token_lasting("web-0", HOUR)).await.unwrap();
     sleep(HOUR * 4).await;
     assert_eq!(room.calls(), 1, "an ended token is not sent");
     room.upstream.script.change(Step::break_off());
-    assert_eq!(room.ask_verified(&rotated(&room, "web-0", HOUR)).await.unwrap(), key(1));
+    assert_eq!(room.ask_verified(&room.token_lasting("web-0", HOUR)).await.unwrap(), key(1));
     sleep(HOUR * 2).await;
     assert!(room.sessions.is_empty(), "until its credentials end");
 }
@@ -56,7 +52,7 @@ async fn a_session_whose_tokens_have_ended_waits_for_the_pods_next_one() {
 #[tokio::test(start_paused = true)]
 async fn two_tokens_of_a_pod_at_once_share_one_exchange() {
     let room = Room::new([], Step::issue_after(Duration::from_millis(300)));
-    let (one, other) = (rotated(&room, "web-0", HOUR), rotated(&room, "web-0", HOUR * 2));
+    let (one, other) = (room.token_lasting("web-0", HOUR), room.token_lasting("web-0", HOUR * 2));
     let (first, second) = tokio::join!(room.ask_verified(&one), room.ask_verified(&other));
     assert_eq!((first.unwrap(), second.unwrap()), (key(1), key(1)));
     for token in [&one, &other] {
@@ -76,7 +72,7 @@ async fn a_token_does_not_suffer_for_the_refusal_of_another_one_of_its_pod() {
         },
     };
     let room = Room::new([refuse], Step::issue());
-    let (old, new) = (rotated(&room, "web-0", HOUR), rotated(&room, "web-0", HOUR * 2));
+    let (old, new) = (room.token_lasting("web-0", HOUR), room.token_lasting("web-0", HOUR * 2));
     let (first, second) = tokio::join!(room.ask_verified(&old), room.ask_verified(&new));
     assert_eq!(first.unwrap_err().code(), "ExpiredTokenException");
     assert_eq!(second.unwrap(), key(2));
@@ -89,7 +85,7 @@ async fn pods_of_one_name_are_told_apart_by_their_uids() {
         "namespace": "shop", "serviceaccount": { "name": "web", "uid": "7d5c8f0e-sa" },
         "pod": { "name": "web-0", "uid": "another-uid" }
     });
-    let first = rotated(&room, "web-0", HOUR);
+    let first = room.token_lasting("web-0", HOUR);
     let second = TokenBuilder::of_pod("web-0", room.clock.now()).claim("kubernetes.io", reborn).token();
     assert_eq!(room.ask_verified(&first).await.unwrap(), key(1));
     assert_eq!(room.ask_verified(&second).await.unwrap(), key(2));

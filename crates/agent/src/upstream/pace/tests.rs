@@ -4,7 +4,7 @@ use super::*;
 
 fn pace() -> (Pace, PaceMetrics) {
     let metrics = PaceMetrics::register(&Registry::new()).unwrap();
-    (Pace::new(metrics.clone()), metrics)
+    (Pace::new(Chance::seeded(0), metrics.clone()), metrics)
 }
 
 async fn turns(pace: &Pace, count: usize) -> Turn {
