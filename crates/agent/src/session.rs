@@ -204,13 +204,7 @@ impl Sessions {
 
     /// Newer credentials than these, if they can be had at once; else these, which are good.
     pub async fn newer(&self, answer: Bytes, id: SessionId) -> Bytes {
-        let token = {
-            let state = self.0.state();
-            let session = state.store.peek(id);
-            session.and_then(|session| ServiceAccountToken::parse(session.newest_token().expose_str()).ok())
-        };
-        let landing = token.and_then(|token| renewal::renew(self, id, token, None));
-        match landing {
+        match renewal::renew(self, id, None) {
             Some(landing) => landing.soon(WORTH_A_WAIT).await.unwrap_or(answer),
             None => answer,
         }

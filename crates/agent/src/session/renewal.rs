@@ -52,16 +52,16 @@ pub(super) async fn run(sessions: &Sessions) {
         let now = shared.clock.now();
         let most_urgent = shared.state().store.most_urgent(now);
         match most_urgent {
-            Some(session) if renewable(sessions, session, now).is_some() => {
+            Some(session) if is_renewable(sessions, session, now) => {
                 rate.tick().await;
                 let turn = shared.pace.turn(Urgency::Background).await;
                 // While we waited, another may have become more urgent, or this one been renewed on demand.
                 let now = shared.clock.now();
                 let most_urgent = shared.state().store.most_urgent(now);
                 if let Some(session) = most_urgent
-                    && let Some(token) = renewable(sessions, session, now)
+                    && is_renewable(sessions, session, now)
                 {
-                    renew(sessions, session, token, Some(turn));
+                    renew(sessions, session, Some(turn));
                 }
             }
             Some(_) => {}
@@ -77,24 +77,18 @@ pub(super) async fn run(sessions: &Sessions) {
     }
 }
 
-/// The token to renew a session with; `None` when there is none, and the session has been forgotten or put off instead.
-fn renewable(sessions: &Sessions, id: SessionId, now: SystemTime) -> Option<ServiceAccountToken> {
+/// Whether there is a token to renew a session with. Where there is none, it is forgotten, or put off.
+fn is_renewable(sessions: &Sessions, id: SessionId, now: SystemTime) -> bool {
     let mut state = sessions.0.state();
-    let session = state.store.peek(id)?;
+    let Some(session) = state.store.peek(id) else { return false };
     if !session.is_alive(now) {
         drop(state);
         debug!("forgot a session: its credentials are over");
         sessions.forget(id);
-        return None;
+        return false;
     }
     if session.has_a_good_token(now) {
-        // What was parsed once can be parsed again.
-        let token = ServiceAccountToken::parse(session.newest_token().expose_str()).ok();
-        if token.is_none() {
-            drop(state);
-            sessions.forget(id);
-        }
-        return token;
+        return true;
     }
     // EKS Auth would refuse the token, as it refuses AWS's agent at the end of each token's life: no need to ask.
     sessions.0.metrics.renewal_failed(true, "ExpiredTokenException");
@@ -102,22 +96,17 @@ fn renewable(sessions: &Sessions, id: SessionId, now: SystemTime) -> Option<Serv
         // The pod has a newer one by now. As soon as it shows that, the session goes on.
         let end = session.expires() - LAST_MOMENTS;
         state.store.schedule(id, end);
-        return None;
+        return false;
     }
     drop(state);
     debug!("forgot a session: its token has expired, the pod has a newer one by now");
     sessions.forget(id);
-    None
+    false
 }
 
 /// Starts the renewal of one session, unless an exchange for its owner is under way anyway. Without a turn that was waited
 /// for, it takes one among those that pods wait for.
-pub(super) fn renew(
-    sessions: &Sessions,
-    id: SessionId,
-    token: ServiceAccountToken,
-    turn: Option<Turn>,
-) -> Option<Landing> {
+pub(super) fn renew(sessions: &Sessions, id: SessionId, turn: Option<Turn>) -> Option<Landing> {
     let shared = Arc::clone(&sessions.0);
     let mut state = shared.state();
     let owner = state.store.owner(id)?;
@@ -126,6 +115,8 @@ pub(super) fn renew(
     if let Some(landing) = state.flights.landing(&owner) {
         return Some(landing);
     }
+    // What was parsed when the token came can be parsed again.
+    let token = ServiceAccountToken::parse(state.store.peek(id)?.newest_token().expose_str()).ok()?;
     let landing = sessions.start_exchange(&mut state, token, owner, Purpose::Renewal(turn), Some(id));
     drop(state);
     let (sessions, renewed) = (sessions.clone(), landing.clone());
