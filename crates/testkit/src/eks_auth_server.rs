@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::Authority;
-use crate::script;
+use crate::script::{self, Allowance};
 
 /// What one call gets.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub enum Reply {
     Bytes(Vec<u8>),
     /// Nothing, ever.
     Silence,
+    /// The connection is reset.
+    Reset,
 }
 
 impl Reply {
@@ -44,7 +46,7 @@ impl Reply {
 /// The server. It stops when dropped.
 pub struct EksAuthServer {
     address: SocketAddr,
-    is_tls: bool,
+    tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
@@ -53,6 +55,7 @@ struct Shared {
     replies: Mutex<VecDeque<Reply>>,
     otherwise: Mutex<Reply>,
     requests: Mutex<Vec<String>>,
+    allowance: Mutex<Option<Allowance>>,
 }
 
 impl EksAuthServer {
@@ -71,39 +74,38 @@ impl EksAuthServer {
         otherwise: Reply,
         tls: Option<TlsAcceptor>,
     ) -> Self {
-        let is_tls = tls.is_some();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             replies: Mutex::new(replies.into_iter().collect()),
             otherwise: Mutex::new(otherwise),
             requests: Mutex::default(),
+            allowance: Mutex::default(),
         });
-        let of_task = Arc::clone(&shared);
-        let task = tokio::spawn(async move {
-            // Dropped with this task, so that a dead server's connections are dead too.
-            let mut conversations = JoinSet::new();
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let (shared, tls) = (Arc::clone(&of_task), tls.clone());
-                conversations.spawn(async move {
-                    match tls {
-                        None => converse(stream, shared).await,
-                        Some(tls) => {
-                            if let Ok(stream) = tls.accept(stream).await {
-                                converse(stream, shared).await;
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        Self { address, is_tls, shared, task }
+        let task = tokio::spawn(serve(listener, tls.clone(), Arc::clone(&shared)));
+        Self { address, tls, shared, task }
+    }
+
+    /// Is gone, with all its connections, until [`Self::revive`].
+    pub async fn die(&mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+
+    /// Is there again, where it was, as if nothing had been.
+    pub async fn revive(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.task = tokio::spawn(serve(listener, self.tls.clone(), Arc::clone(&self.shared)));
+    }
+
+    /// From now on throttles calls beyond so many a second.
+    pub fn throttle(&self, per_second: u32) {
+        *self.shared.allowance.lock().unwrap() = Some(Allowance::of(per_second));
     }
 
     /// What the agent is given as `--endpoint`.
     pub fn url(&self) -> String {
-        format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.address)
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.address)
     }
 
     /// From now on replies so.
@@ -136,6 +138,29 @@ impl Drop for EksAuthServer {
     }
 }
 
+async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+    // Dropped with this task, so that a dead server's connections are dead too.
+    let mut conversations = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let resets = matches!(*shared.otherwise.lock().unwrap(), Reply::Reset);
+        if resets {
+            stream.set_zero_linger().unwrap();
+        }
+        let (shared, tls) = (Arc::clone(&shared), tls.clone());
+        conversations.spawn(async move {
+            match tls {
+                None => converse(stream, shared).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        converse(stream, shared).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
 async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
     while let Some(request) = read_request(&mut stream).await {
         let number = {
@@ -143,7 +168,11 @@ async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<S
             requests.push(request);
             requests.len()
         };
-        let reply = shared.replies.lock().unwrap().pop_front();
+        let granted = shared.allowance.lock().unwrap().as_mut().is_none_or(Allowance::take);
+        let reply = match granted {
+            true => shared.replies.lock().unwrap().pop_front(),
+            false => Some(Reply::error(429, "ThrottlingException", "Rate exceeded")),
+        };
         let reply = reply.unwrap_or_else(|| shared.otherwise.lock().unwrap().clone());
         let (status, headers, body) = match reply {
             Reply::Issue(after) => {
@@ -156,6 +185,7 @@ async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<S
                 return;
             }
             Reply::Silence => return std::future::pending().await,
+            Reply::Reset => return,
         };
         let answer = format!(
             "HTTP/1.1 {status} Whatever\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",

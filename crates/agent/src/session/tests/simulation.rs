@@ -243,8 +243,7 @@ async fn simulate(seed: u64) -> Tally {
     while let Some(ended) = asks.join_next().await {
         ended.unwrap();
     }
-    let tally = std::mem::take(&mut *world.tally.borrow_mut());
-    tally
+    world.tally.take()
 }
 
 #[tokio::test(start_paused = true)]

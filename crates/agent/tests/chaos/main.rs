@@ -1,5 +1,8 @@
 //! The chaos ring: the real agent while its upstream lies, breaks, stalls or dies, and while the agent itself is stopped.
 
+mod outages;
+mod storms;
+
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
@@ -91,6 +94,7 @@ async fn an_upstream_that_breaks_off_or_stalls_is_a_503_inside_the_time_budget()
             Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"subject\"".to_vec()),
         ),
         ("stalls", Reply::Silence),
+        ("resets", Reply::Reset),
     ] {
         let upstream = EksAuthServer::start([], reply).await;
         let agent = AgentProcess::before(
