@@ -226,3 +226,25 @@ async fn a_lookup_among_twenty_thousand_takes_microseconds() {
     // Generous, since this may be a debug build on a busy machine.
     assert!(each < Duration::from_micros(100), "{each:?}");
 }
+
+#[tokio::test]
+async fn a_request_that_is_done_anew_on_the_same_day_is_remembered_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = EmbeddedStore::open(&folder.path().join("associations.redb")).unwrap();
+    let first = store.create(named("one", "web"), noon()).await.unwrap();
+    store.delete(first.association.id).await.unwrap();
+    let later = noon() + Duration::from_secs(60);
+    let second = store.create(named("one", "web"), later).await.unwrap();
+    assert_eq!(store.memory.remembered(), 1);
+    // The first one's day is over, the second one's is not.
+    let next_day = noon() + Duration::from_secs(86_430);
+    store
+        .change(
+            second.association.id.clone(),
+            Change { request_token: Some("two".to_owned()), ..Change::default() },
+            next_day,
+        )
+        .await
+        .unwrap();
+    assert_eq!(store.create(named("one", "web"), next_day).await.unwrap(), second);
+}
