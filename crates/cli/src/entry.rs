@@ -80,7 +80,7 @@ async fn start(flags: Start) -> Result<ExitCode, Failed> {
     let (folder, ephemeral) = (settings.folder.clone(), settings.ephemeral);
     let system = System::open(settings, clock).await?;
     // Whoever started it in the background with its output closed still wants it to run.
-    let _ = terminal::print(&greeting(&system, &folder, ephemeral));
+    let _ = terminal::print(&greeting(&system, &folder, ephemeral).await);
     let (drain, readiness) = (Drain::new(), system.readiness());
     let mut served = Ok(());
     let work = async { served = system.serve(drain.watch()).await };

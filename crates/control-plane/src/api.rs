@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::issuer::{DISCOVERY_PATH, KEY_SET_PATH, TokenIssuer};
 use crate::sigv4::{AccessKeys, SignatureCheck};
-use crate::store::Store;
+use crate::store::AssociationStore;
 use answer::{Answer, ApiError};
 use eks::Operation;
 
@@ -55,7 +55,7 @@ impl Api {
     /// documents of `issuer` beside it.
     pub fn new(
         service: eks_auth::Service,
-        store: Store,
+        store: Arc<dyn AssociationStore>,
         issuer: &TokenIssuer,
         keys: AccessKeys,
         clock: Clock,

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use control_plane::issuer::{NameError, namespace_name, object_name};
-use control_plane::store::{ChangeError, CreateError, Grant, NewAssociation, Store, StoreError};
+use control_plane::store::{AssociationStore, ChangeError, CreateError, Grant, NewAssociation, StoreError};
 use thiserror::Error;
 
 use super::messages::{AssociateReply, AssociateRequest, Outcome};
@@ -20,14 +20,14 @@ pub(crate) enum AssociateError {
     /// It could not be changed.
     #[error(transparent)]
     Change(#[from] ChangeError),
-    /// The database failed.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// Creates the association, or changes the one that is there. Asked twice, it does nothing the second time.
 pub(crate) async fn associate(
-    store: &Store,
+    store: &dyn AssociationStore,
     request: AssociateRequest,
     now: SystemTime,
 ) -> Result<AssociateReply, AssociateError> {
@@ -43,7 +43,7 @@ pub(crate) async fn associate(
             Err(error) => return Err(AssociateError::Create(error)),
         };
         // Somebody may delete it between these calls; then there is room for a new one.
-        let Some(before) = store.find(&new.namespace, &new.service_account)? else { continue };
+        let Some(before) = store.find(&new.namespace, &new.service_account).await? else { continue };
         if Grant::of(&before.association) == new.grant {
             return Ok(AssociateReply { outcome: Outcome::Unchanged, association: before.into() });
         }

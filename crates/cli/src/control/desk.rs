@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use control_plane::access_key::AccessKey;
 use control_plane::issuer::{Subject, TokenIssuer};
-use control_plane::store::{CreateError, Store};
+use control_plane::store::{AssociationStore, CreateError, everything};
 use http::{Method, StatusCode};
 use runtime::Clock;
 use serde::Serialize;
@@ -23,7 +23,7 @@ use super::{
 pub(crate) struct Desk(Arc<Inner>);
 
 struct Inner {
-    store: Store,
+    store: Arc<dyn AssociationStore>,
     issuer: Arc<TokenIssuer>,
     access_key: AccessKey,
     status: Status,
@@ -36,7 +36,7 @@ pub(super) type Reply = (StatusCode, Bytes);
 impl Desk {
     /// The desk of a system with these parts.
     pub(crate) fn new(
-        store: Store,
+        store: Arc<dyn AssociationStore>,
         issuer: Arc<TokenIssuer>,
         access_key: AccessKey,
         status: Status,
@@ -50,8 +50,8 @@ impl Desk {
         let Inner { access_key, status, .. } = &*self.0;
         let answered = match (method, path) {
             (&Method::GET, path::STATUS) => Ok(reply(status)),
-            (&Method::POST, path::TOKENS) => self.issue(body),
-            (&Method::GET, path::ASSOCIATIONS) => self.list(),
+            (&Method::POST, path::TOKENS) => self.issue(body).await,
+            (&Method::GET, path::ASSOCIATIONS) => self.list().await,
             (&Method::POST, path::ASSOCIATIONS) => self.associate(body).await,
             (&Method::DELETE, path) if path.starts_with(path::ASSOCIATIONS) => self.dissociate(path).await,
             (&Method::GET, path::ACCESS_KEY) => Ok(reply(&AccessKeyReplyOut {
@@ -67,7 +67,7 @@ impl Desk {
         answered.unwrap_or_else(|(status, message)| (status, json(&Failure { message })))
     }
 
-    fn issue(&self, body: &[u8]) -> Result<Reply, Complaint> {
+    async fn issue(&self, body: &[u8]) -> Result<Reply, Complaint> {
         let Inner { store, issuer, clock, .. } = &*self.0;
         let TokenRequest { namespace, service_account, pod, lifetime_seconds } = read(body)?;
         // Named like the first pod of a StatefulSet, so that the same command is the same pod every time.
@@ -80,19 +80,19 @@ impl Desk {
             return Err((StatusCode::BAD_REQUEST, "a token is good for 1 to 86400 seconds".to_owned()));
         }
         let issued = issuer.issue(&subject, lifetime, clock.now()).map_err(|error| broken(&error))?;
-        let association = store.find(&namespace, &service_account).map_err(|error| broken(&error))?;
+        let association = store.find(&namespace, &service_account).await.map_err(|error| broken(&error))?;
         let role_arn = association.map(|stored| stored.association.role_arn);
         Ok(reply(&TokenReplyOut { token: issued.token.expose_str(), role_arn }))
     }
 
-    fn list(&self) -> Result<Reply, Complaint> {
-        let stored = self.0.store.list().map_err(|error| broken(&error))?;
+    async fn list(&self) -> Result<Reply, Complaint> {
+        let stored = everything(&*self.0.store).await.map_err(|error| broken(&error))?;
         Ok(reply(&AssociationList { associations: stored.into_iter().map(Into::into).collect() }))
     }
 
     async fn associate(&self, body: &[u8]) -> Result<Reply, Complaint> {
         let request: AssociateRequest = read(body)?;
-        let done = associate(&self.0.store, request, self.0.clock.now()).await;
+        let done = associate(&*self.0.store, request, self.0.clock.now()).await;
         let done = done.map_err(|error| match &error {
             AssociateError::Name(_) | AssociateError::Create(CreateError::Full { .. }) => complaint(&error),
             AssociateError::Create(_) | AssociateError::Change(_) | AssociateError::Store(_) => {
@@ -118,6 +118,7 @@ impl Desk {
             .0
             .store
             .find(namespace, service_account)
+            .await
             .map_err(|error| broken(&error))?
             .ok_or_else(nothing)?;
         let deleted = self.0.store.delete(found.association.id).await.map_err(|error| broken(&error))?;

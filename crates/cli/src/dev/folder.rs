@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use control_plane::access_key::AccessKey;
 use control_plane::private_file::{self, PrivateFileError};
+use control_plane::store::{Holder, holder_of};
 use identity::{AccountId, Secret};
 use runtime::Environment;
 use rustix::fs::{FlockOperation, flock};
@@ -33,10 +34,15 @@ pub(crate) enum FolderError {
         owner: u32,
     },
     /// Another system has it.
-    #[error("dev is already running with {}: stop it, or use another folder with --data DIR", folder.display())]
+    #[error(
+        "dev is already running with {}{}: stop it, or use another folder with --data DIR",
+        folder.display(), holder.as_ref().map(|holder| format!(", as {holder}")).unwrap_or_default()
+    )]
     Busy {
         /// The folder.
         folder: PathBuf,
+        /// The process, if it can be found out.
+        holder: Option<Holder>,
     },
     /// The operating system refused.
     #[error("the folder {} cannot be used", folder.display())]
@@ -123,7 +129,10 @@ impl Folder {
         // A lock of the folder itself writes nothing and is gone with the process, however that ends.
         match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(FolderLock(folder)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(FolderError::Busy { folder: self.path.clone() }),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let (folder, holder) = (self.path.clone(), holder_of(&self.database()));
+                Err(FolderError::Busy { folder, holder })
+            }
             Err(error) => Err(failed(error.into())),
         }
     }

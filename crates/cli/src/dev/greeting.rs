@@ -4,7 +4,7 @@ use super::{Folder, System};
 use crate::terminal;
 
 /// A few lines for a terminal.
-pub(crate) fn greeting(system: &System, folder: &Folder, ephemeral: bool) -> String {
+pub(crate) async fn greeting(system: &System, folder: &Folder, ephemeral: bool) -> String {
     let (status, program) = (system.status(), terminal::program());
     let data =
         if folder.is_default() { String::new() } else { format!(" --data {}", folder.path().display()) };
@@ -21,7 +21,7 @@ pub(crate) fn greeting(system: &System, folder: &Folder, ephemeral: bool) -> Str
         format!("  metrics      http://{}/metrics", system.metrics()),
     ];
     lines.extend(system.associated().iter().map(|reply| format!("  association  {reply}")));
-    if !system.has_associations() {
+    if !system.has_associations().await {
         let role = format!("arn:aws:iam::{}:role/{service_account}", status.account);
         lines.push(format!("give a role:  {program} dev associate{data} {account} --role-arn {role}"));
     }

@@ -10,7 +10,7 @@ use aws_smithy_async::time::SharedTimeSource;
 use control_plane::access_key::AccessKey;
 use control_plane::api::Api;
 use control_plane::issuer::{SigningKey, SigningKeyError, TokenIssuer};
-use control_plane::store::{self, Store};
+use control_plane::store::{self, AssociationStore, EmbeddedStore, Filter, Lookup, MemoryStore};
 use control_plane::sts::DevelopmentSts;
 use eks_auth::{
     NodeDetails, OwnCredentials, RoleAssumer, Service, SigningKeysError, Sts, TokenVerifier,
@@ -75,7 +75,7 @@ pub(crate) struct System {
     agent: Agent,
     control: ControlSocket,
     desk: Desk,
-    store: Store,
+    store: Arc<dyn AssociationStore>,
     status: Status,
     metrics: SocketAddr,
     associated: Vec<AssociateReply>,
@@ -88,7 +88,6 @@ impl System {
     pub(crate) async fn open(settings: Settings, clock: Clock) -> Result<Self, OpenError> {
         let lock = settings.folder.take()?;
         let Kept { store, signing_key, access_key } = Kept::of(&settings)?;
-        let store = store.with_limit(settings.max_associations);
         let on_loopback = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
         let api = Listener::bind(on_loopback(settings.api_port), Limits::default())
             .map_err(|bind| OpenError::Port { bind, flag: "--api-port" })?;
@@ -99,15 +98,15 @@ impl System {
         let service = Service::new(
             settings.cluster.clone(),
             settings.session_duration,
-            Arc::new(store.clone()),
+            Arc::new(Lookup(Arc::clone(&store))),
             Arc::clone(&tokens),
             assumer(&settings, clock).await,
         );
         let answers =
-            Api::new(service, store.clone(), &issuer, [access_key.clone()].into_iter().collect(), clock);
+            Api::new(service, Arc::clone(&store), &issuer, [access_key.clone()].into_iter().collect(), clock);
         let agent = agent(&settings, &url, &access_key, tokens, clock)?;
         let sessions = agent.sessions();
-        store.on_change(move |id| sessions.association_changed(id.as_str()));
+        store.on_change(Box::new(move |id| sessions.association_changed(id.as_str())));
         let endpoint = agent.endpoints().first().copied().unwrap_or_else(|| on_loopback(settings.agent_port));
         let status = Status {
             cluster: settings.cluster.name.to_string(),
@@ -116,8 +115,8 @@ impl System {
             credentials_uri: format!("http://{endpoint}/v1/credentials"),
             api: url,
         };
-        let associated = associate_all(&settings, &store, clock).await?;
-        let desk = Desk::new(store.clone(), issuer, access_key, status.clone(), clock);
+        let associated = associate_all(&settings, &*store, clock).await?;
+        let desk = Desk::new(Arc::clone(&store), issuer, access_key, status.clone(), clock);
         let control = ControlSocket::bind(&settings.folder.control_socket())?;
         let metrics = agent.metrics();
         Ok(Self { api, answers, agent, control, desk, store, status, metrics, associated, lock })
@@ -139,8 +138,9 @@ impl System {
     }
 
     /// Whether any service account has a role.
-    pub(crate) fn has_associations(&self) -> bool {
-        self.store.list().is_ok_and(|all| !all.is_empty())
+    pub(crate) async fn has_associations(&self) -> bool {
+        let first = self.store.page(&Filter::default(), None, 1).await;
+        first.is_ok_and(|page| !page.associations.is_empty())
     }
 
     /// Its readiness, to revoke before it stops.
@@ -186,20 +186,24 @@ pub(crate) struct PartEnded(&'static str);
 
 /// What outlives the process, unless it is ephemeral.
 struct Kept {
-    store: Store,
+    store: Arc<dyn AssociationStore>,
     signing_key: SigningKey,
     access_key: AccessKey,
 }
 
 impl Kept {
     fn of(settings: &Settings) -> Result<Self, OpenError> {
-        let (folder, account) = (&settings.folder, &settings.cluster.account);
+        let (folder, account, limit) =
+            (&settings.folder, &settings.cluster.account, settings.max_associations);
         if settings.ephemeral {
-            let (store, signing_key) = (Store::in_memory()?, SigningKey::ephemeral()?);
-            return Ok(Self { store, signing_key, access_key: AccessKey::long_term(account) });
+            return Ok(Self {
+                store: Arc::new(MemoryStore::new().with_limit(limit)),
+                signing_key: SigningKey::ephemeral()?,
+                access_key: AccessKey::long_term(account),
+            });
         }
         Ok(Self {
-            store: Store::open(&folder.database())?,
+            store: Arc::new(EmbeddedStore::open(&folder.database())?.with_limit(limit)),
             signing_key: SigningKey::kept_in(&folder.signing_key())?,
             access_key: folder.access_key(account)?,
         })
@@ -263,7 +267,7 @@ fn agent(
 
 async fn associate_all(
     settings: &Settings,
-    store: &Store,
+    store: &dyn AssociationStore,
     clock: Clock,
 ) -> Result<Vec<AssociateReply>, OpenError> {
     let mut associated = Vec::new();

@@ -9,16 +9,16 @@ use testkit::wire;
 
 use crate::system::{ACCOUNT, ROLE, System, folder, text};
 
-const ASSOCIATIONS: &str = "/clusters/dev/pod-identity-associations";
+pub(crate) const ASSOCIATIONS: &str = "/clusters/dev/pod-identity-associations";
 
 /// A caller with the key pair that `dev keys` prints.
-struct Caller {
+pub(crate) struct Caller {
     credentials: Credentials,
     region: &'static str,
 }
 
 impl Caller {
-    async fn of(system: &System) -> Self {
+    pub(crate) async fn of(system: &System) -> Self {
         let keys = system.answer("keys", &[]).await;
         let value =
             |name: &str| keys.split_once(&format!("export {name}=")).unwrap().1.lines().next().unwrap();
@@ -26,7 +26,7 @@ impl Caller {
         Self { credentials: Credentials::new(id, secret, None, None, "test"), region: "us-west-2" }
     }
 
-    async fn call(&self, system: &System, method: &str, path: &str, body: &str) -> wire::Answer {
+    pub(crate) async fn call(&self, system: &System, method: &str, path: &str, body: &str) -> wire::Answer {
         let host = system.api.to_string();
         let headers = [("host", host.as_str()), ("content-type", "application/json")];
         let identity = self.credentials.clone().into();
@@ -50,7 +50,7 @@ impl Caller {
     }
 
     /// A call that must succeed; gives its body.
-    async fn done(&self, system: &System, method: &str, path: &str, body: Value) -> Value {
+    pub(crate) async fn done(&self, system: &System, method: &str, path: &str, body: Value) -> Value {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = self.call(system, method, path, &body).await;
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -88,6 +88,27 @@ async fn a_second_system_with_the_same_folder_says_that_one_runs() {
 }
 
 #[tokio::test]
+async fn a_second_process_on_the_same_database_hears_which_process_holds_it() {
+    let (data, other) = (folder(), folder());
+    let system = System::start(data.path(), &[]).await;
+    let holder = format!("process {} ({} dev ", system.pid(), env!("CARGO_BIN_EXE_pod-identity"));
+    // By another name for the same file, so that only the database knows.
+    for file in ["associations.redb", "associations.holder"] {
+        std::os::unix::fs::symlink(data.path().join(file), other.path().join(file)).unwrap();
+    }
+    for (folder, wanted) in [
+        (data.path(), format!("dev is already running with {}, as {holder}", data.path().display())),
+        (other.path(), format!("{}/associations.redb is open in {holder}", other.path().display())),
+    ] {
+        let mut command = pod_identity(folder);
+        command.args(["dev", "--agent-port=0", "--api-port=0", "--metrics-port=0", "--data"]).arg(folder);
+        let second = finished(command).await;
+        assert_eq!(second.status.code(), Some(1));
+        assert!(text(&second.stderr).contains(&wanted), "{wanted}: {}", text(&second.stderr));
+    }
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_named_with_the_flag_that_changes_it() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod crash;
+mod disk;
 mod eks;
 mod life;
 mod roles;

@@ -135,6 +135,10 @@ impl System {
         wire::ask_for_credentials(self.agent, token).await
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         send(&self.child, signal);
     }

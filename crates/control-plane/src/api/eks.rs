@@ -11,6 +11,7 @@ mod requests;
 mod tags;
 mod views;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::Method;
@@ -20,7 +21,7 @@ use percent_encoding::percent_decode_str;
 
 use super::answer::{Answer, ApiError};
 use crate::sigv4::SignatureCheck;
-use crate::store::Store;
+use crate::store::AssociationStore;
 use members::Request;
 use refusal::Refusal;
 
@@ -32,7 +33,7 @@ pub(super) struct Room {
     pub(super) cluster: Cluster,
     /// Who issues the cluster's tokens.
     pub(super) issuer: String,
-    pub(super) store: Store,
+    pub(super) store: Arc<dyn AssociationStore>,
     pub(super) signatures: SignatureCheck,
 }
 
@@ -104,13 +105,13 @@ pub(super) async fn answer(
         Operation::ListClusters => room.list_clusters(&request),
         Operation::DescribeCluster { cluster } => room.describe_cluster(&cluster),
         Operation::CreateAssociation { cluster } => room.create(&cluster, &request, now).await,
-        Operation::ListAssociations { cluster } => room.list(&cluster, &request),
-        Operation::DescribeAssociation { cluster, id } => room.describe(&cluster, &id),
+        Operation::ListAssociations { cluster } => room.list(&cluster, &request).await,
+        Operation::DescribeAssociation { cluster, id } => room.describe(&cluster, &id).await,
         Operation::UpdateAssociation { cluster, id } => room.update(&cluster, &id, &request, now).await,
         Operation::DeleteAssociation { cluster, id } => room.delete(&cluster, &id).await,
         Operation::TagResource { arn } => room.tag(&arn, &request).await,
         Operation::UntagResource { arn } => room.untag(&arn, &request).await,
-        Operation::ListTags { arn } => room.list_tags(&arn),
+        Operation::ListTags { arn } => room.list_tags(&arn).await,
     };
     Ok(answer?)
 }

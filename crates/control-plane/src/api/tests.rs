@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::access_key::AccessKey;
 use crate::issuer::{SigningKey, Subject};
-use crate::store::{Grant, NewAssociation, Store, Tags};
+use crate::store::{AssociationStore, Grant, Lookup, MemoryStore, NewAssociation, Tags, everything};
 use crate::sts::DevelopmentSts;
 
 const OPERATION: &str = "/clusters/dev/assume-role-for-pod-identity";
@@ -24,7 +24,7 @@ struct World {
     api: Api,
     key: AccessKey,
     issuer: TokenIssuer,
-    store: Store,
+    store: Arc<dyn AssociationStore>,
     clock: Clock,
 }
 
@@ -34,10 +34,10 @@ impl World {
     }
 
     fn at(clock: Clock) -> Self {
-        Self::of(Store::in_memory().unwrap(), clock)
+        Self::of(Arc::new(MemoryStore::new()), clock)
     }
 
-    fn of(store: Store, clock: Clock) -> Self {
+    fn of(store: Arc<dyn AssociationStore>, clock: Clock) -> Self {
         let key = SigningKey::ephemeral().unwrap();
         let issuer = TokenIssuer::new("http://127.0.0.1:17024".into(), key, store.cluster_uid());
         let cluster = Cluster {
@@ -50,7 +50,7 @@ impl World {
         let service = Service::new(
             cluster,
             SessionDuration::default(),
-            Arc::new(store.clone()),
+            Arc::new(Lookup(store.clone())),
             Arc::new(issuer.verifier().unwrap()),
             Arc::new(DevelopmentSts::new(clock)),
         );

@@ -6,6 +6,9 @@ use identity::{Association, AssociationId, RoleArn};
 use serde::Serialize;
 use thiserror::Error;
 
+/// How many tags one association may have (the EKS API's `TagMap`).
+pub const MOST_TAGS: usize = 50;
+
 /// Tags, by key.
 pub type Tags = BTreeMap<String, String>;
 

@@ -1,18 +1,17 @@
 //! Requests that were done, by the name their caller gave them: one that comes again gets its first answer again.
 //!
-//! AWS does not say how long it remembers; here it is a day, which is longer than any client tries. The memory is written
-//! in the transaction of the change itself, so neither can be there without the other.
+//! AWS does not say how long it remembers; here it is a day, which is longer than any client tries. A request is remembered
+//! in the write of the change itself, so neither can be there without the other.
 
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redb::{ReadableTable, WriteTransaction};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::record::{Record, damaged};
-use super::schema::{REQUESTS, REQUESTS_BY_TIME};
-use super::{StoreError, Stored};
+use super::Stored;
 
 /// How long a request is remembered.
 const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,11 +32,29 @@ pub(super) struct Request {
     parameters: String,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Done {
-    parameters: String,
-    at: u64,
-    result: Record,
+/// A request that was done.
+#[derive(Clone)]
+pub(super) struct Done {
+    /// A digest of what was asked.
+    pub(super) parameters: String,
+    /// When, in milliseconds since 1970.
+    pub(super) at: u64,
+    /// What it got.
+    pub(super) result: Arc<Stored>,
+}
+
+/// What a change adds to the memory, and what it clears away there: names with the times of their requests.
+pub(super) struct Remembered {
+    pub(super) token: String,
+    pub(super) done: Done,
+    pub(super) forgotten: Vec<(u64, String)>,
+}
+
+/// The requests of the last day.
+#[derive(Default)]
+pub(super) struct Requests {
+    by_token: HashMap<String, Done>,
+    by_time: BTreeSet<(u64, String)>,
 }
 
 impl Request {
@@ -51,64 +68,54 @@ impl Request {
             parameters: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         })
     }
+}
 
-    /// What it got the first time, if that is remembered.
+impl Requests {
+    /// What the request got the first time, if that is remembered.
     pub(super) fn first_answer(
         &self,
-        transaction: &WriteTransaction,
+        request: &Request,
         now: SystemTime,
-    ) -> Result<Option<Result<Stored, TokenReused>>, StoreError> {
-        let requests = transaction.open_table(REQUESTS)?;
-        let Some(json) = requests.get(self.token.as_str())? else { return Ok(None) };
-        let done: Done =
-            serde_json::from_slice(json.value()).map_err(|error| damaged("a remembered request", &error))?;
+    ) -> Result<Option<&Arc<Stored>>, TokenReused> {
+        let Some(done) = self.by_token.get(&request.token) else { return Ok(None) };
         if done.at < oldest_remembered(now) {
             return Ok(None);
         }
-        if done.parameters != self.parameters {
-            return Ok(Some(Err(TokenReused)));
-        }
-        done.result.stored().map(|stored| Some(Ok(stored)))
+        if done.parameters == request.parameters { Ok(Some(&done.result)) } else { Err(TokenReused) }
     }
 
-    /// Remembers it with what it got.
-    pub(super) fn remember(
-        self,
-        transaction: &WriteTransaction,
-        result: &Stored,
-        now: SystemTime,
-    ) -> Result<(), StoreError> {
-        forget_old(transaction, now)?;
-        let done = Done { parameters: self.parameters, at: milliseconds(now), result: Record::from(result) };
-        let json = serde_json::to_vec(&done).expect("a record has only members that JSON can hold");
-        let (mut requests, mut by_time) =
-            (transaction.open_table(REQUESTS)?, transaction.open_table(REQUESTS_BY_TIME)?);
-        let token = self.token.as_str();
+    /// How the request and what it got will be remembered.
+    pub(super) fn remembered(&self, request: Request, result: &Arc<Stored>, now: SystemTime) -> Remembered {
+        let Request { token, parameters } = request;
+        let old = self.by_time.range(..(oldest_remembered(now), String::new())).take(CLEARED_AT_ONCE);
+        let mut forgotten: Vec<_> = old.cloned().collect();
         // An earlier request of that name, whose result is gone: its time must not clear this one away.
-        let earlier =
-            requests.insert(token, json.as_slice())?.map(|json| serde_json::from_slice(json.value()));
-        if let Some(Ok(Done { at, .. })) = earlier {
-            by_time.remove((at, token))?;
+        if let Some(earlier) = self.by_token.get(&token) {
+            forgotten.push((earlier.at, token.clone()));
         }
-        by_time.insert((done.at, token), ())?;
-        Ok(())
+        let done = Done { parameters, at: milliseconds(now), result: Arc::clone(result) };
+        Remembered { token, done, forgotten }
     }
-}
 
-fn forget_old(transaction: &WriteTransaction, now: SystemTime) -> Result<(), StoreError> {
-    let mut by_time = transaction.open_table(REQUESTS_BY_TIME)?;
-    let mut requests = transaction.open_table(REQUESTS)?;
-    let mut old = Vec::new();
-    for entry in by_time.range(..(oldest_remembered(now), ""))?.take(CLEARED_AT_ONCE) {
-        let key = entry?.0;
-        let (at, token) = key.value();
-        old.push((at, token.to_owned()));
+    /// Remembers and forgets.
+    pub(super) fn apply(&mut self, Remembered { token, done, forgotten }: Remembered) {
+        for (at, token) in forgotten {
+            self.by_token.remove(&token);
+            self.by_time.remove(&(at, token));
+        }
+        self.insert(token, done);
     }
-    for (at, token) in old {
-        by_time.remove((at, token.as_str()))?;
-        requests.remove(token.as_str())?;
+
+    pub(super) fn insert(&mut self, token: String, done: Done) {
+        self.by_time.insert((done.at, token.clone()));
+        self.by_token.insert(token, done);
     }
-    Ok(())
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        assert_eq!(self.by_time.len(), self.by_token.len());
+        self.by_token.len()
+    }
 }
 
 fn oldest_remembered(now: SystemTime) -> u64 {

@@ -1,6 +1,7 @@
 use std::time::UNIX_EPOCH;
 
 use control_plane::issuer::SigningKey;
+use control_plane::store::MemoryStore;
 use identity::ServiceAccountToken;
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use super::*;
 const ROLE: &str = "arn:aws:iam::111122223333:role/web";
 
 fn desk() -> Desk {
-    let store = Store::in_memory().unwrap();
+    let store = Arc::new(MemoryStore::new());
     let key = SigningKey::ephemeral().unwrap();
     let issuer = Arc::new(TokenIssuer::new("http://127.0.0.1:17024".into(), key, store.cluster_uid()));
     let account = "111122223333".parse().unwrap();

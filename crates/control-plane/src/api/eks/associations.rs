@@ -29,12 +29,12 @@ impl Room {
         Ok(self.one(&created.map_err(|error| Refusal::of_create(error, cluster))?))
     }
 
-    pub(super) fn list(&self, cluster: &str, request: &Request<'_>) -> Result<Answer, Refusal> {
+    pub(super) async fn list(&self, cluster: &str, request: &Request<'_>) -> Result<Answer, Refusal> {
         self.is_ours(cluster)?;
         let List { namespace, service_account, max_results, next_token } = request.of_query(LIST)?;
         let after = next_token.as_deref().map(position).transpose()?;
         let filter = Filter { namespace, service_account };
-        let page = self.store.page(&filter, after.as_ref(), max_results.unwrap_or(PAGE))?;
+        let page = self.store.page(&filter, after.as_ref(), max_results.unwrap_or(PAGE)).await?;
         let associations = page.associations.iter();
         Ok(Answer::result(&Many {
             associations: associations
@@ -44,9 +44,9 @@ impl Room {
         }))
     }
 
-    pub(super) fn describe(&self, cluster: &str, id: &str) -> Result<Answer, Refusal> {
+    pub(super) async fn describe(&self, cluster: &str, id: &str) -> Result<Answer, Refusal> {
         let id = self.id(cluster, id)?;
-        let stored = self.store.get(&id)?.ok_or_else(|| self.no_association(id.as_str()))?;
+        let stored = self.store.get(&id).await?.ok_or_else(|| self.no_association(id.as_str()))?;
         Ok(self.one(&stored))
     }
 

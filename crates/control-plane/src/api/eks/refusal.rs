@@ -24,7 +24,7 @@ pub(super) enum Refusal {
     Tags(String),
     /// There is nothing of that ARN.
     NoResource { given: String },
-    /// The database failed.
+    /// The store failed.
     Broken(StoreError),
 }
 
@@ -127,10 +127,28 @@ impl From<Refusal> for ApiError {
             }
             Refusal::Broken(error) => {
                 error!(error = &error as &dyn std::error::Error, "an operation of the EKS API failed");
-                ("The database of associations failed; nothing was changed. Try again.".to_owned(), None)
+                (broken(&error).to_owned(), None)
             }
         };
         Self { status, name, message, cluster }
+    }
+}
+
+/// What the caller can do about a store that failed.
+fn broken(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::NoRoom(_) => {
+            "There is no room left where the associations are kept, so nothing was changed: free some disk space and send \
+             the request again. The associations that are there are still served."
+        }
+        StoreError::Damaged(_) => {
+            "What is kept of the associations is damaged, so nothing was changed: see the log of pod-identity for the \
+             place, and restore the database or start with another folder."
+        }
+        StoreError::Unavailable(_) => {
+            "The place where the associations are kept failed, and whether the change was made is not known: see the log of \
+             pod-identity for the reason, and send the request again with the same clientRequestToken."
+        }
     }
 }
 
@@ -142,4 +160,24 @@ pub(super) fn shown(given: &str) -> String {
 /// Our errors are clauses; a message is a sentence.
 fn sentence(clause: &str) -> String {
     format!("{clause}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_fails_is_a_server_exception_that_says_what_to_do() {
+        type Kind = fn(crate::store::Source) -> StoreError;
+        let kinds: [(Kind, &str); 3] = [
+            (StoreError::NoRoom, "nothing was changed: free some disk space and send the request again"),
+            (StoreError::Damaged, "restore the database"),
+            (StoreError::Unavailable, "send the request again with the same clientRequestToken"),
+        ];
+        for (kind, wanted) in kinds {
+            let ApiError { status, name, message, .. } = Refusal::Broken(kind("hunter2".into())).into();
+            assert_eq!((status, name), (500, "ServerException"));
+            assert!(message.contains(wanted) && !message.contains("hunter2"), "{message}");
+        }
+    }
 }

@@ -22,9 +22,9 @@ impl Room {
         Ok(Answer::result(&Nothing {}))
     }
 
-    pub(super) fn list_tags(&self, arn: &str) -> Result<Answer, Refusal> {
+    pub(super) async fn list_tags(&self, arn: &str) -> Result<Answer, Refusal> {
         let id = self.id_of(arn)?;
-        let stored = self.store.get(&id)?.ok_or_else(|| no_resource(arn))?;
+        let stored = self.store.get(&id).await?.ok_or_else(|| no_resource(arn))?;
         Ok(Answer::result(&TagsOnly { tags: &stored.tags }))
     }
 

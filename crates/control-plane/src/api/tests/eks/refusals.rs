@@ -56,7 +56,7 @@ async fn members_that_are_wrong_are_named_with_what_to_send_instead() {
         assert_eq!((status, name), (400, "InvalidParameterException"), "{members}");
         assert!(text.contains(wanted), "{members}: {text}");
     }
-    assert_eq!(world.store.list().unwrap(), []);
+    assert_eq!(everything(&*world.store).await.unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,7 +87,7 @@ async fn bodies_that_are_no_json_objects_are_refused() {
     }
     let empty = world.eks("POST", ASSOCIATIONS, &Value::Null).await;
     assert_eq!(empty.refusal().1, "InvalidParameterException");
-    assert_eq!(world.store.list().unwrap(), []);
+    assert_eq!(everything(&*world.store).await.unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +126,7 @@ async fn another_cluster_and_another_id_are_not_found() {
             assert_eq!((status, name), (404, "ResourceNotFoundException"), "{id}: {text}");
         }
     }
-    assert_eq!(world.store.list().unwrap().len(), 1);
+    assert_eq!(everything(&*world.store).await.unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +165,7 @@ async fn a_token_that_comes_with_another_request_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_cluster_says_that_it_is_full() {
-    let world = World::of(Store::in_memory().unwrap().with_limit(1), Clock::anchored(noon()));
+    let world = World::of(Arc::new(MemoryStore::new().with_limit(1)), Clock::anchored(noon()));
     world.create("shop", "web").await;
     let reply = world.eks("POST", ASSOCIATIONS, &with(json!({}))).await;
     let (status, name, text) = reply.refusal();
@@ -269,7 +269,7 @@ async fn nobody_who_does_not_sign_for_eks_changes_or_learns_anything() {
     head.method = Method::DELETE;
     let other_method = Reply::of(world.api.answer(&head, b"").await).await;
     assert_eq!(other_method.refusal().1, "InvalidSignatureException");
-    assert_eq!(world.store.list().unwrap().len(), 1);
+    assert_eq!(everything(&*world.store).await.unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

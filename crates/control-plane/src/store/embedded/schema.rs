@@ -3,7 +3,7 @@
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use uuid::Uuid;
 
-use super::{SetUpError, StoreError};
+use super::failure::{FileError, SetUpError};
 
 /// Bumped whenever a record's meaning changes, so that an older program keeps its hands off.
 pub(super) const VERSION: u64 = 1;
@@ -42,7 +42,7 @@ pub(super) fn refuse_newer(database: &impl ReadableDatabase) -> Result<(), SetUp
     }
 }
 
-fn version(database: &impl ReadableDatabase) -> Result<Option<u64>, StoreError> {
+fn version(database: &impl ReadableDatabase) -> Result<Option<u64>, FileError> {
     let transaction = database.begin_read()?;
     let meta = match transaction.open_table(META) {
         Ok(meta) => meta,
@@ -54,7 +54,7 @@ fn version(database: &impl ReadableDatabase) -> Result<Option<u64>, StoreError> 
     Ok(Some(text.value().parse().unwrap_or(u64::MAX)))
 }
 
-fn create(database: &Database) -> Result<Uuid, StoreError> {
+fn create(database: &Database) -> Result<Uuid, FileError> {
     let transaction = database.begin_write()?;
     let uid = {
         transaction.open_table(ASSOCIATIONS)?;

@@ -2,8 +2,15 @@
 
 use super::*;
 
-async fn store_of(names: &[(&str, &str)]) -> Store {
-    let store = Store::in_memory().unwrap();
+passed_by_every_store![
+    pages_follow_each_other_and_the_last_one_says_so,
+    what_changes_between_two_pages_neither_repeats_nor_hides_anything_else,
+    filters_match_whole_names_on_every_page,
+    a_position_before_or_behind_the_filtered_namespace_is_no_way_around_it,
+];
+
+async fn store_of(kind: &Kind, names: &[(&str, &str)]) -> Arc<dyn AssociationStore> {
+    let store = kind.store();
     for (namespace, service_account) in names {
         store.create(new(namespace, service_account, grant("web")), noon()).await.unwrap();
     }
@@ -21,33 +28,31 @@ fn only(namespace: Option<&str>, service_account: Option<&str>) -> Filter {
     Filter { namespace: owned(namespace), service_account: owned(service_account) }
 }
 
-#[tokio::test]
-async fn pages_follow_each_other_and_the_last_one_says_so() {
-    let store = store_of(&[("b", "y"), ("a", "z"), ("b", "x"), ("c", "a")]).await;
+async fn pages_follow_each_other_and_the_last_one_says_so(kind: Kind) {
+    let store = store_of(&kind, &[("b", "y"), ("a", "z"), ("b", "x"), ("c", "a")]).await;
     let everything = Filter::default();
-    let first = store.page(&everything, None, 2).unwrap();
+    let first = store.page(&everything, None, 2).await.unwrap();
     assert_eq!(names(&first), ["a/z", "b/x"]);
-    let second = store.page(&everything, first.next.as_ref(), 2).unwrap();
+    let second = store.page(&everything, first.next.as_ref(), 2).await.unwrap();
     assert_eq!((names(&second), second.next), (vec!["b/y".to_owned(), "c/a".to_owned()], None));
-    assert_eq!(store.page(&everything, None, 4).unwrap().next, None);
+    assert_eq!(store.page(&everything, None, 4).await.unwrap().next, None);
 }
 
-#[tokio::test]
-async fn what_changes_between_two_pages_neither_repeats_nor_hides_anything_else() {
-    let store = store_of(&[("a", "a"), ("b", "b"), ("c", "c"), ("d", "d")]).await;
-    let first = store.page(&Filter::default(), None, 2).unwrap();
+async fn what_changes_between_two_pages_neither_repeats_nor_hides_anything_else(kind: Kind) {
+    let store = store_of(&kind, &[("a", "a"), ("b", "b"), ("c", "c"), ("d", "d")]).await;
+    let first = store.page(&Filter::default(), None, 2).await.unwrap();
     assert_eq!(names(&first), ["a/a", "b/b"]);
     for stored in &first.associations {
         store.delete(stored.association.id.clone()).await.unwrap();
     }
     store.create(new("a", "new", grant("web")), noon()).await.unwrap();
-    let second = store.page(&Filter::default(), first.next.as_ref(), 2).unwrap();
+    let second = store.page(&Filter::default(), first.next.as_ref(), 2).await.unwrap();
     assert_eq!(names(&second), ["c/c", "d/d"]);
 }
 
-#[tokio::test]
-async fn filters_match_whole_names_on_every_page() {
-    let store = store_of(&[("a", "web"), ("ab", "web"), ("b", "api"), ("b", "web"), ("bb", "web")]).await;
+async fn filters_match_whole_names_on_every_page(kind: Kind) {
+    let store =
+        store_of(&kind, &[("a", "web"), ("ab", "web"), ("b", "api"), ("b", "web"), ("bb", "web")]).await;
     for (filter, wanted) in [
         (only(Some("b"), None), vec!["b/api", "b/web"]),
         (only(None, Some("web")), vec!["a/web", "ab/web", "b/web", "bb/web"]),
@@ -57,7 +62,7 @@ async fn filters_match_whole_names_on_every_page() {
     ] {
         let (mut got, mut after) = (Vec::new(), None);
         loop {
-            let page = store.page(&filter, after.as_ref(), 1).unwrap();
+            let page = store.page(&filter, after.as_ref(), 1).await.unwrap();
             got.extend(names(&page));
             after = page.next;
             if after.is_none() {
@@ -68,11 +73,10 @@ async fn filters_match_whole_names_on_every_page() {
     }
 }
 
-#[tokio::test]
-async fn a_position_before_or_behind_the_filtered_namespace_is_no_way_around_it() {
-    let store = store_of(&[("a", "x"), ("b", "x"), ("c", "x")]).await;
+async fn a_position_before_or_behind_the_filtered_namespace_is_no_way_around_it(kind: Kind) {
+    let store = store_of(&kind, &[("a", "x"), ("b", "x"), ("c", "x")]).await;
     for (after, wanted) in [("a", vec!["b/x"]), ("c", vec![])] {
         let after = (after.to_owned(), "x".to_owned());
-        assert_eq!(names(&store.page(&only(Some("b"), None), Some(&after), 5).unwrap()), wanted);
+        assert_eq!(names(&store.page(&only(Some("b"), None), Some(&after), 5).await.unwrap()), wanted);
     }
 }
