@@ -157,7 +157,8 @@ fn remedy(has_policy: bool, has_tags: bool) -> &'static str {
     match (has_policy, has_tags) {
         (true, true) => "shorten the session policy, or disable session tags",
         (true, false) => "shorten the session policy",
-        (false, _) => "disable session tags",
+        (false, true) => "disable session tags",
+        (false, false) => "none: this call carries neither, ask whoever runs this STS",
     }
 }
 

@@ -182,6 +182,7 @@ async fn the_remedy_for_a_crowded_association_is_what_it_can_do_without() {
     for (association, remedies) in [
         (association(), vec!["disable session tags"]),
         (with_policy(without_tags(association())), vec!["shorten the session policy"]),
+        (without_tags(association()), vec!["none: this call carries neither, ask whoever runs this STS"]),
         (with_policy(association()), vec!["shorten the session policy, or disable session tags"]),
         (
             with_policy(chained()),
