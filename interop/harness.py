@@ -1,5 +1,5 @@
 """Starts the agent, lets unmodified AWS SDKs ask it for credentials, and compares their answers with the agent's own.
-EKS's operations are in `eks.py`, a foreign STS behind the agent in `sts.py`.
+EKS's operations are in `eks.py`, a foreign STS behind the agent in `sts.py`, the page of docs/ that is run in `walkthrough.py`.
 
 Called by `interop/run`, which builds the clients first and says in `.work/state/` which of them can run.
 """
@@ -21,6 +21,7 @@ import threading
 
 import eks
 import sts
+import walkthrough
 from pod import CLIENTS, HERE, STATED_EARLIER, WORK, Client, TokenFile, pod_environment
 from programs import LOGS, Agent, Emulator, Ended, ask, get
 from recorder import Recorder, Request
@@ -243,6 +244,9 @@ def tasks_before_the_outage(folder, emulator, walks, names, report, record):
             if name in names:
                 operations = eks.Operations(name, folder, report, emulator)
                 yield guarded(report, name, "EKS", operations.walk)
+        # The page uses both tools.
+        if {"python", "cli"} <= set(names):
+            yield guarded(report, "walkthrough", "page", walkthrough.walk, report)
         if MOTO in names:
             yield guarded(report, MOTO, "STS", sts.walk, folder, report)
     for walk in walks:

@@ -3,6 +3,8 @@
 //! The agent calls it ([`EksAuth`], on AWS's own SDK); the control plane answers it ([`Service`]). They meet only here:
 //! in the wire types, in the taxonomy of errors, and in the rules of how a token becomes a role session.
 
+mod assume_role;
+mod cause;
 mod client;
 mod exchange;
 mod refusal;
@@ -12,12 +14,12 @@ mod sts;
 mod transport;
 mod wire;
 
+pub use assume_role::{AssumeRole, AssumeRoleError, RoleAssumer, RoleSession};
 pub use client::{EksAuth, ExchangeError, NodeDetails, OwnCredentials, TimeBudget, UpstreamSettings};
 pub use exchange::Exchange;
 pub use refusal::{ErrorCode, Refusal};
 pub use service::{
-    AssociationLookupError, Associations, AssumeRole, AssumeRoleError, RoleAssumer, RoleSession, Service,
-    SessionDuration, TokenRefused, TokenVerifier,
+    AssociationLookupError, Associations, Service, SessionDuration, TokenRefused, TokenVerifier,
 };
 pub use signing_keys::{Issuer, SignatureError, SigningKeys, SigningKeysError};
 pub use sts::Sts;

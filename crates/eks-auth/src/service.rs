@@ -2,19 +2,19 @@
 //!
 //! Three neighbours do the work and come in as traits, so that one set of rules serves a laptop, a cluster and a test.
 
+mod hop;
+mod packed_policies;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
-use identity::{
-    Association, AssumedRoleUser, Cluster, Credentials, PodIdentity, RoleArn, ServiceAccountToken,
-    SessionName, SessionTags,
-};
+use identity::{Association, Cluster, PodIdentity, ServiceAccountToken};
 use thiserror::Error;
-use tracing::{info, warn};
-use uuid::Uuid;
+use tracing::warn;
 
-use crate::{ErrorCode, Exchange, Refusal};
+use crate::{ErrorCode, Exchange, Refusal, RoleAssumer};
+use packed_policies::PackedPolicies;
 
 /// Who may tell which role a service account has.
 pub trait Associations: Send + Sync {
@@ -55,59 +55,6 @@ pub enum TokenRefused {
     Undecided(String),
 }
 
-/// Who turns a role into credentials: STS, or something that speaks like it.
-pub trait RoleAssumer: Send + Sync {
-    /// Assumes one role.
-    fn assume(&self, call: AssumeRole) -> BoxFuture<'_, Result<RoleSession, AssumeRoleError>>;
-}
-
-/// One AssumeRole call.
-#[derive(Clone, Debug)]
-pub struct AssumeRole {
-    /// The role.
-    pub role: RoleArn,
-    /// The name of the session.
-    pub session_name: SessionName,
-    /// How long the credentials shall live.
-    pub duration: Duration,
-    /// The six tags, all transitive; `None` when the association switches them off, and on a second hop.
-    pub tags: Option<SessionTags>,
-    /// The session policy, on the last hop: what the credentials may do is the role's rights and this one's.
-    pub policy: Option<String>,
-    /// The external id, on a second hop without tags.
-    pub external_id: Option<String>,
-    /// Whose credentials sign the call; `None` for the assumer's own.
-    pub signed_by: Option<Credentials>,
-}
-
-/// What an AssumeRole call gives.
-#[derive(Clone, Debug)]
-pub struct RoleSession {
-    /// The credentials.
-    pub credentials: Credentials,
-    /// The session they belong to.
-    pub user: AssumedRoleUser,
-    /// How much of STS's room for session policies and tags is used, in per cent.
-    pub packed_policy_size: Option<u32>,
-}
-
-/// Why a role was not assumed.
-#[derive(Debug, Error)]
-pub enum AssumeRoleError {
-    /// STS said no: the trust policy, the caller's permission, or a role that does not exist.
-    #[error("{0}")]
-    Denied(String),
-    /// STS found fault with a parameter, such as a duration over the role's maximum.
-    #[error("{0}")]
-    Invalid(String),
-    /// STS asked to slow down.
-    #[error("{0}")]
-    Throttled(String),
-    /// STS did not answer, or not with sense.
-    #[error("{0}")]
-    Unavailable(String),
-}
-
 /// How long the sessions live that a [`Service`] asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionDuration {
@@ -131,6 +78,7 @@ pub struct Service {
     associations: Arc<dyn Associations>,
     tokens: Arc<dyn TokenVerifier>,
     roles: Arc<dyn RoleAssumer>,
+    packed_policies: Arc<PackedPolicies>,
 }
 
 impl Service {
@@ -142,7 +90,7 @@ impl Service {
         tokens: Arc<dyn TokenVerifier>,
         roles: Arc<dyn RoleAssumer>,
     ) -> Self {
-        Self { cluster, duration, associations, tokens, roles }
+        Self { cluster, duration, associations, tokens, roles, packed_policies: Arc::default() }
     }
 
     /// The cluster this service answers for.
@@ -197,62 +145,6 @@ impl Service {
             );
             Refusal::new(ErrorCode::ResourceNotFound, text)
         })
-    }
-
-    /// One hop, or two when the association has a target role; the pod gets the credentials of the last.
-    async fn assume(&self, association: &Association, pod: &PodIdentity) -> Result<RoleSession, Refusal> {
-        let unique = Uuid::new_v4().to_string();
-        let session_name = SessionName::new(&self.cluster.name, &pod.pod.name, &unique).map_err(|error| {
-            Refusal::new(ErrorCode::InvalidToken, format!("The pod's name is not usable: {error}"))
-        })?;
-        let tags = (!association.disable_session_tags).then(|| SessionTags::of(&self.cluster, pod));
-        let chained = association.target_role_arn.is_some();
-        let first = AssumeRole {
-            role: association.role_arn.clone(),
-            session_name,
-            duration: if chained { self.duration.chained } else { self.duration.single },
-            tags,
-            policy: if chained { None } else { association.policy.clone() },
-            external_id: None,
-            signed_by: None,
-        };
-        let session = self.hop(first.clone(), association).await?;
-        let Some(target) = &association.target_role_arn else { return Ok(session) };
-        let second = AssumeRole {
-            role: target.clone(),
-            // Transitive tags come along by themselves; STS refuses a call that passes them once more.
-            tags: None,
-            policy: association.policy.clone(),
-            external_id: association.disable_session_tags.then(|| association.external_id(&self.cluster)),
-            signed_by: Some(session.credentials),
-            ..first
-        };
-        self.hop(second, association).await
-    }
-
-    async fn hop(&self, call: AssumeRole, association: &Association) -> Result<RoleSession, Refusal> {
-        let role = call.role.clone();
-        let session = self.roles.assume(call).await.map_err(|error| {
-            warn!(association = %association.id, %role, error = %error, "the role was not assumed");
-            match error {
-                // EKS Auth says the same whatever STS found, so that a pod learns nothing of trust policies.
-                AssumeRoleError::Denied(_) => Refusal::new(
-                    ErrorCode::AccessDenied,
-                    "Unauthorized Exception! EKS does not have permissions to assume the associated role.",
-                ),
-                AssumeRoleError::Invalid(text) => Refusal::new(ErrorCode::InvalidParameter, text),
-                AssumeRoleError::Throttled(text) => Refusal::new(ErrorCode::Throttling, text),
-                AssumeRoleError::Unavailable(_) => Refusal::new(
-                    ErrorCode::ServiceUnavailable,
-                    "STS does not answer at the moment, try again.",
-                ),
-            }
-        })?;
-        info!(
-            association = %association.id, %role, packed_policy_size = session.packed_policy_size,
-            access_key_id = session.credentials.access_key_id, "role assumed"
-        );
-        Ok(session)
     }
 }
 

@@ -1,18 +1,13 @@
 //! Why an exchange failed: EKS Auth refused, or nobody answered with sense. Each variant is acted on differently.
 
-use std::error::Error as _;
-
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_eksauth::config::http::HttpResponse;
-use aws_sdk_eksauth::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_eksauth::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_eksauth::operation::RequestId;
 use aws_sdk_eksauth::operation::assume_role_for_pod_identity::AssumeRoleForPodIdentityError;
 use thiserror::Error;
 
 use crate::ErrorCode;
-
-/// The longest text of EKS Auth's that is handed on to a pod or a log.
-const LONGEST_TEXT: usize = 600;
+use crate::cause::{causes, missing_credentials, shortened};
 
 /// Why there are no credentials. Display is one line for operators and holds no secret.
 #[derive(Clone, Debug, Error)]
@@ -93,10 +88,10 @@ impl ExchangeError {
     }
 
     pub(super) fn from_sdk(error: SdkError<AssumeRoleForPodIdentityError, HttpResponse>) -> Self {
-        if let Some(reason) = own_credentials_error(&error) {
+        if let Some(reason) = missing_credentials(&error) {
             return Self::NoOwnCredentials(reason);
         }
-        let cause = shortened(&DisplayErrorContext(&error).to_string());
+        let cause = causes(&error);
         match &error {
             SdkError::ServiceError(context) => refusal(&error, context.raw().status().as_u16()),
             SdkError::TimeoutError(_) => Self::TimedOut(cause),
@@ -122,22 +117,4 @@ fn refusal(error: &SdkError<AssumeRoleForPodIdentityError, HttpResponse>, status
         }
         None => ExchangeError::RefusedCaller { status, code: shortened(name), request_id, message },
     }
-}
-
-/// The chain's own words when the failure is that no credentials were found for signing.
-fn own_credentials_error(error: &SdkError<AssumeRoleForPodIdentityError, HttpResponse>) -> Option<String> {
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        if current.is::<CredentialsError>() {
-            return Some(shortened(&DisplayErrorContext(current).to_string()));
-        }
-        cause = current.source();
-    }
-    None
-}
-
-/// One line of printable characters, cut to a length a log line can bear.
-fn shortened(text: &str) -> String {
-    let clean = text.chars().map(|character| if character.is_control() { ' ' } else { character });
-    clean.take(LONGEST_TEXT).collect()
 }

@@ -1,9 +1,14 @@
+mod told;
+
 use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
-use identity::{ObjectReference, Secret};
+use identity::{AssumedRoleUser, Credentials, ObjectReference, Principal, Secret};
 
 use super::*;
+use testkit::canary::MARKER;
+
+use crate::{AssumeRole, AssumeRoleError, RoleSession};
 
 const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjJ9.c2ln";
 
@@ -11,8 +16,11 @@ const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJleHAiOjJ9.c2ln";
 struct Neighbours {
     association: Option<Association>,
     believed: Result<(), TokenRefused>,
-    refusal: Mutex<Option<AssumeRoleError>>,
+    /// Which call is refused, and how.
+    refusal: Mutex<Option<(usize, AssumeRoleError)>>,
     calls: Mutex<Vec<AssumeRole>>,
+    caller: Option<Principal>,
+    packed_policy_size: Mutex<Option<u32>>,
 }
 
 impl Associations for Neighbours {
@@ -50,7 +58,7 @@ impl RoleAssumer for Neighbours {
             calls.push(call.clone());
             calls.len()
         };
-        if let Some(refusal) = self.refusal.lock().unwrap().take() {
+        if let Some((_, refusal)) = self.refusal.lock().unwrap().take_if(|(refused, _)| *refused == number) {
             return Box::pin(std::future::ready(Err(refusal)));
         }
         let arn =
@@ -58,14 +66,18 @@ impl RoleAssumer for Neighbours {
         let session = RoleSession {
             credentials: Credentials {
                 access_key_id: format!("ASIA{number}"),
-                secret_access_key: Secret::from("secret"),
-                session_token: Secret::from("token"),
+                secret_access_key: Secret::from(format!("secret-{MARKER}")),
+                session_token: Secret::from(format!("token-{MARKER}")),
                 expiration: UNIX_EPOCH + call.duration,
             },
             user: AssumedRoleUser { arn: arn.parse().unwrap(), assume_role_id: "AROA:x".to_owned() },
-            packed_policy_size: None,
+            packed_policy_size: *self.packed_policy_size.lock().unwrap(),
         };
         Box::pin(std::future::ready(Ok(session)))
+    }
+
+    fn caller(&self) -> BoxFuture<'_, Option<Principal>> {
+        Box::pin(std::future::ready(self.caller.clone()))
     }
 }
 
@@ -82,25 +94,30 @@ fn association() -> Association {
 }
 
 fn neighbours(association: Option<Association>) -> Neighbours {
-    Neighbours { association, believed: Ok(()), refusal: Mutex::default(), calls: Mutex::default() }
+    Neighbours {
+        association,
+        believed: Ok(()),
+        refusal: Mutex::default(),
+        calls: Mutex::default(),
+        caller: None,
+        packed_policy_size: Mutex::default(),
+    }
 }
 
-async fn exchange(neighbours: Neighbours) -> (Result<Exchange, Refusal>, Vec<AssumeRole>) {
-    let neighbours = Arc::new(neighbours);
+fn service(neighbours: &Arc<Neighbours>) -> Service {
     let cluster = Cluster {
         name: "production-1".parse().unwrap(),
         region: "us-west-2".to_owned(),
         account: "111122223333".parse().unwrap(),
         partition: "aws".to_owned(),
     };
-    let service = Service::new(
-        cluster,
-        SessionDuration::default(),
-        neighbours.clone(),
-        neighbours.clone(),
-        neighbours.clone(),
-    );
-    let outcome = service.exchange("production-1", TOKEN, UNIX_EPOCH).await;
+    let (associations, tokens) = (neighbours.clone(), neighbours.clone());
+    Service::new(cluster, SessionDuration::default(), associations, tokens, neighbours.clone())
+}
+
+async fn exchange(neighbours: Neighbours) -> (Result<Exchange, Refusal>, Vec<AssumeRole>) {
+    let neighbours = Arc::new(neighbours);
+    let outcome = service(&neighbours).exchange("production-1", TOKEN, UNIX_EPOCH).await;
     let calls = neighbours.calls.lock().unwrap().clone();
     (outcome, calls)
 }
@@ -192,10 +209,13 @@ async fn what_sts_says_becomes_an_error_of_eks_auth_and_trust_policies_stay_priv
     for (refusal, code, told) in [
         (AssumeRoleError::Denied(detail.clone()), ErrorCode::AccessDenied, false),
         (AssumeRoleError::Invalid(detail.clone()), ErrorCode::InvalidParameter, true),
+        (AssumeRoleError::RegionDisabled(detail.clone()), ErrorCode::InvalidRequest, true),
+        (AssumeRoleError::CallerRefused(detail.clone()), ErrorCode::InternalServer, false),
         (AssumeRoleError::Throttled(detail.clone()), ErrorCode::Throttling, true),
         (AssumeRoleError::Unavailable(detail.clone()), ErrorCode::ServiceUnavailable, false),
     ] {
-        let refusing = Neighbours { refusal: Mutex::new(Some(refusal)), ..neighbours(Some(association())) };
+        let refusing =
+            Neighbours { refusal: Mutex::new(Some((1, refusal))), ..neighbours(Some(association())) };
         let (outcome, _) = exchange(refusing).await;
         let refused = outcome.unwrap_err();
         assert_eq!((refused.code, refused.message.contains(&detail)), (code, told));
@@ -204,15 +224,7 @@ async fn what_sts_says_becomes_an_error_of_eks_auth_and_trust_policies_stay_priv
 
 #[tokio::test]
 async fn another_cluster_is_not_found() {
-    let neighbours = Arc::new(neighbours(None));
-    let cluster = Cluster {
-        name: "dev".parse().unwrap(),
-        region: "us-west-2".to_owned(),
-        account: "111122223333".parse().unwrap(),
-        partition: "aws".to_owned(),
-    };
-    let service =
-        Service::new(cluster, SessionDuration::default(), neighbours.clone(), neighbours.clone(), neighbours);
+    let service = service(&Arc::new(neighbours(None)));
     let refusal = service.exchange("prod", TOKEN, UNIX_EPOCH).await.unwrap_err();
     assert_eq!(
         (refusal.code, refusal.message.as_str()),
