@@ -37,7 +37,10 @@ pub(crate) enum OpenError {
     Store(#[from] store::OpenError),
     /// The key that signs tokens.
     #[error(transparent)]
-    SigningKey(#[from] SigningKeyError),
+    SigningKey(SigningKeyError),
+    /// That key is not as the flag wants it.
+    #[error("--signing-key: {0}")]
+    OtherSigningKey(SigningKeyError),
     /// The keys that verify them.
     #[error("the signing key signs no tokens")]
     Verifier(#[from] SigningKeysError),
@@ -63,6 +66,15 @@ pub(crate) enum OpenError {
         /// Why not.
         source: AssociateError,
     },
+}
+
+impl From<SigningKeyError> for OpenError {
+    fn from(error: SigningKeyError) -> Self {
+        match error {
+            SigningKeyError::OtherKind { .. } => Self::OtherSigningKey(error),
+            error => Self::SigningKey(error),
+        }
+    }
 }
 
 /// A development system that is bound to its ports.
@@ -191,12 +203,13 @@ impl Kept {
     fn of(settings: &Settings) -> Result<Self, OpenError> {
         let (folder, account) = (&settings.folder, &settings.cluster.account);
         if settings.ephemeral {
-            let (store, signing_key) = (Store::in_memory()?, SigningKey::ephemeral()?);
+            let signing_key = SigningKey::ephemeral(settings.signing_key.unwrap_or_default())?;
+            let store = Store::in_memory()?;
             return Ok(Self { store, signing_key, access_key: AccessKey::long_term(account) });
         }
         Ok(Self {
             store: Store::open(&folder.database())?,
-            signing_key: SigningKey::kept_in(&folder.signing_key())?,
+            signing_key: SigningKey::kept_in(&folder.signing_key(), settings.signing_key)?,
             access_key: folder.access_key(account)?,
         })
     }

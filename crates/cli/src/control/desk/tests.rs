@@ -1,6 +1,6 @@
 use std::time::UNIX_EPOCH;
 
-use control_plane::issuer::SigningKey;
+use control_plane::issuer::{KeyKind, SigningKey};
 use identity::ServiceAccountToken;
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ const ROLE: &str = "arn:aws:iam::111122223333:role/web";
 
 fn desk() -> Desk {
     let store = Store::in_memory().unwrap();
-    let key = SigningKey::ephemeral().unwrap();
+    let key = SigningKey::ephemeral(KeyKind::default()).unwrap();
     let issuer = Arc::new(TokenIssuer::new("http://127.0.0.1:17024".into(), key, store.cluster_uid()));
     let account = "111122223333".parse().unwrap();
     let access_key = AccessKey::long_term(&account);
