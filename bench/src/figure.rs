@@ -1,4 +1,4 @@
-//! One measured thing: the agent's values, those of what it is compared with, and the aim.
+//! One measured thing: its values, those of what it is compared with, and the aim.
 
 use serde_json::{Value, json};
 
@@ -9,18 +9,18 @@ pub(crate) enum Aim {
     RatioAtLeast(f64),
     /// The ratio must be this or less.
     RatioAtMost(f64),
-    /// The agent's median must be this or less.
+    /// The median must be this or less.
     AtMost(f64),
-    /// Each of the agent's values must be this or less.
+    /// Each value must be this or less.
     EachAtMost(f64),
 }
 
-/// What the agent is compared with.
+/// What something is compared with.
 #[derive(Clone, Debug)]
 pub(crate) struct Reference {
     /// Its name.
     pub(crate) name: &'static str,
-    /// Its values: as many as the agent has, from the same rounds; or one, for an ideal.
+    /// Its values: as many as the other has, from the same rounds; or one, for an ideal.
     pub(crate) values: Vec<f64>,
 }
 
@@ -29,16 +29,16 @@ pub(crate) struct Reference {
 pub(crate) struct Figure {
     pub(crate) what: String,
     pub(crate) unit: &'static str,
-    pub(crate) agent: Vec<f64>,
+    pub(crate) measured: Vec<f64>,
     pub(crate) reference: Reference,
     pub(crate) aim: Option<Aim>,
 }
 
 impl Figure {
-    /// The agent's value over the reference's, round by round: neighbours in time, so that the machine's drift cancels.
+    /// The value over the reference's, round by round: neighbours in time, so that the machine's drift cancels.
     fn ratios(&self) -> Vec<f64> {
         let reference = self.reference.values.iter().cycle();
-        self.agent.iter().zip(reference).map(|(agent, reference)| agent / reference).collect()
+        self.measured.iter().zip(reference).map(|(measured, reference)| measured / reference).collect()
     }
 
     /// The median ratio, and the least and the greatest.
@@ -55,8 +55,8 @@ impl Figure {
         self.aim.map(|aim| match aim {
             Aim::RatioAtLeast(least) => ratio >= least,
             Aim::RatioAtMost(most) => ratio <= most,
-            Aim::AtMost(most) => median(&self.agent) <= most,
-            Aim::EachAtMost(most) => self.agent.iter().all(|value| *value <= most),
+            Aim::AtMost(most) => median(&self.measured) <= most,
+            Aim::EachAtMost(most) => self.measured.iter().all(|value| *value <= most),
         })
     }
 
@@ -65,8 +65,8 @@ impl Figure {
         let unit = self.unit;
         match self.aim {
             None => String::new(),
-            Some(Aim::RatioAtLeast(ratio)) => format!("≥ {ratio:.1}×"),
-            Some(Aim::RatioAtMost(ratio)) => format!("≤ {ratio:.1}×"),
+            Some(Aim::RatioAtLeast(ratio)) => format!("≥ {ratio:?}×"),
+            Some(Aim::RatioAtMost(ratio)) => format!("≤ {ratio:?}×"),
             Some(Aim::AtMost(most)) => format!("≤ {most} {unit}"),
             Some(Aim::EachAtMost(most)) => format!("≤ {most} {unit}, each time"),
         }
@@ -78,7 +78,7 @@ impl Figure {
         json!({
             "what": self.what,
             "unit": self.unit,
-            "agent": { "median": median(&self.agent), "rounds": self.agent },
+            "measured": { "median": median(&self.measured), "rounds": self.measured },
             "reference": {
                 "name": self.reference.name,
                 "median": median(&self.reference.values),
@@ -106,9 +106,9 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    fn figure(agent: &[f64], reference: &[f64], aim: Aim) -> Figure {
+    fn figure(measured: &[f64], reference: &[f64], aim: Aim) -> Figure {
         let reference = Reference { name: "nginx", values: reference.to_vec() };
-        Figure { what: "x".into(), unit: "ms", agent: agent.to_vec(), reference, aim: Some(aim) }
+        Figure { what: "x".into(), unit: "ms", measured: measured.to_vec(), reference, aim: Some(aim) }
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_aim_is_met_or_not() {
-        let (agent, reference) = (&[1.0, 1.0, 9.0], &[2.0]);
+        let (measured, reference) = (&[1.0, 1.0, 9.0], &[2.0]);
         for (aim, met) in [
             (Aim::RatioAtLeast(0.5), true),
             (Aim::RatioAtLeast(0.51), false),
@@ -135,7 +135,7 @@ mod tests {
             (Aim::AtMost(1.0), true),
             (Aim::EachAtMost(1.0), false),
         ] {
-            assert_eq!(figure(agent, reference, aim).met(), Some(met), "{aim:?}");
+            assert_eq!(figure(measured, reference, aim).met(), Some(met), "{aim:?}");
         }
     }
 }

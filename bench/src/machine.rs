@@ -113,7 +113,7 @@ pub(crate) fn check() -> Result<()> {
 }
 
 /// What this machine is, for the results.
-pub(crate) fn facts(agent: &Path) -> Value {
+pub(crate) fn facts(binary: &Path) -> Value {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo
         .lines()
@@ -125,6 +125,6 @@ pub(crate) fn facts(agent: &Path) -> Value {
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
         "kernel": kernel.trim(),
         "nginx": String::from_utf8_lossy(&nginx).trim(),
-        "agent_binary_bytes": fs::metadata(agent).map_or(0, |file| file.len()),
+        "binary_bytes": fs::metadata(binary).map_or(0, |file| file.len()),
     })
 }

@@ -1,7 +1,9 @@
 //! Measures the agent beside nginx, in one run on one machine: the same answer, the same core, the same load.
-//! `bench run` does all of it; `upstream`, `load` and `spin` are its parts, usable alone.
+//! `bench run` does all of it; `upstream`, `load` and `spin` are its parts, usable alone. `bench associations` measures
+//! what calls to `pod-identity dev` cost at several numbers of associations.
 
 mod agent;
+mod associations;
 mod burst;
 mod closed_loop;
 mod figure;
@@ -46,6 +48,7 @@ async fn main() -> Result<()> {
 async fn obey(command: Command) -> Result<()> {
     match command {
         Command::Run(settings) => run::run(&settings).await,
+        Command::Associations(settings) => associations::run(&settings).await,
         Command::Upstream { port, delay } => upstream::serve(port, delay).await,
         Command::Load(load) => load.run().await,
         Command::Spin => machine::spin(),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -44,6 +45,11 @@ impl Process {
     /// CPU time so far, with its children's.
     pub(crate) fn cpu_ticks(&self) -> Result<u64> {
         self.family().map(procfs::cpu_ticks).sum()
+    }
+
+    /// CPU time so far of the threads it has now, without children, to the nanosecond.
+    pub(crate) fn threads_cpu(&self) -> Result<Duration> {
+        procfs::threads_cpu(self.child.id())
     }
 
     /// Resident memory, with its children's.

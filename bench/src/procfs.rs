@@ -1,6 +1,7 @@
 //! What the kernel says of a process: CPU time and resident memory.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -21,7 +22,20 @@ pub(crate) fn cpu_ticks(pid: u32) -> Result<u64> {
     Ok(user + system)
 }
 
-/// The same with that of its children that have ended; `None` if it has ended itself.
+/// CPU time of the threads that a process has now. Finer than ticks, and blind to threads that have ended.
+pub(crate) fn threads_cpu(pid: u32) -> Result<Duration> {
+    let threads =
+        fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))?;
+    let mut nanoseconds = 0;
+    for thread in threads {
+        // A thread may end between the two steps.
+        let Ok(stat) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+        nanoseconds += parse_schedstat(&stat).context("/proc/PID/task/TID/schedstat has an unknown form")?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// The same as [`cpu_ticks`] with that of its children that have ended; `None` if it has ended itself.
 pub(crate) fn cpu_ticks_with_reaped(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     parse_stat(&stat).map(|times| times.iter().sum())
@@ -79,6 +93,11 @@ fn parse_machine_stat(stat: &str) -> Option<u64> {
     Some(user + nice + system + irq + softirq)
 }
 
+/// The first field: nanoseconds on a core.
+fn parse_schedstat(stat: &str) -> Option<u64> {
+    stat.split_whitespace().next()?.parse().ok()
+}
+
 fn parse_status(status: &str) -> Option<Memory> {
     let kib = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -96,6 +115,13 @@ mod tests {
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 100 0 0 0 731 269 5 6 20 0 3 0 1234 99 500 1844";
         assert_eq!(parse_stat(stat), Some([731, 269, 5, 6]));
         assert_eq!(parse_stat("42 (cut short) S 1"), None);
+    }
+
+    #[test]
+    fn the_time_of_threads_is_the_first_field_in_nanoseconds() {
+        assert_eq!(parse_schedstat("332015453 65052989 41\n"), Some(332_015_453));
+        assert_eq!(parse_schedstat(""), None);
+        assert!(threads_cpu(std::process::id()).unwrap() > Duration::ZERO);
     }
 
     #[test]

@@ -16,10 +16,10 @@ pub(crate) fn print(text: &str) {
     println!("{text}");
 }
 
-/// The figures as a markdown table.
-pub(crate) fn table(results: &Results) -> String {
-    let mut table = String::from(
-        "| what | agent | compared with | ratio (least–greatest) | aim | met |\n|---|---|---|---|---|---|\n",
+/// The figures of `subject` as a markdown table.
+pub(crate) fn table(results: &Results, subject: &str) -> String {
+    let mut table = format!(
+        "| what | {subject} | compared with | ratio (least–greatest) | aim | met |\n|---|---|---|---|---|---|\n",
     );
     for figure in &results.figures {
         // Writing to a String does not fail.
@@ -43,7 +43,7 @@ fn row(figure: &Figure) -> String {
     format!(
         "| {} | {} {unit} | {}: {} {unit} | {ratio} | {} | {met} |",
         figure.what,
-        number(median(&figure.agent)),
+        number(median(&figure.measured)),
         figure.reference.name,
         number(median(&figure.reference.values)),
         figure.aim_text(),
@@ -72,8 +72,11 @@ mod tests {
         let mut results = Results::default();
         results.add("idle", "MiB", vec![6.0], ("nginx", vec![12.345]), Some(Aim::AtMost(8.0)));
         let wanted = "| idle | 6 MiB | nginx: 12.3 MiB | 0.49 (0.49–0.49) | ≤ 8 MiB | yes |";
-        assert_eq!(table(&results).lines().last(), Some(wanted));
+        assert_eq!(table(&results, "agent").lines().last(), Some(wanted));
         results.add("none", "%", vec![0.0, 1.0], ("nginx", vec![0.0, 1.0]), None);
-        assert_eq!(table(&results).lines().last(), Some("| none | 0.50 % | nginx: 0.50 % | – |  |  |"));
+        assert_eq!(
+            table(&results, "agent").lines().last(),
+            Some("| none | 0.50 % | nginx: 0.50 % | – |  |  |")
+        );
     }
 }

@@ -22,12 +22,12 @@ impl Results {
         &mut self,
         what: impl Into<String>,
         unit: &'static str,
-        agent: Vec<f64>,
+        measured: Vec<f64>,
         reference: (&'static str, Vec<f64>),
         aim: Option<Aim>,
     ) {
         let reference = Reference { name: reference.0, values: reference.1 };
-        self.figures.push(Figure { what: what.into(), unit, agent, reference, aim });
+        self.figures.push(Figure { what: what.into(), unit, measured, reference, aim });
     }
 
     /// Writes all of it.

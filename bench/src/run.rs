@@ -1,10 +1,11 @@
 //! `bench run`: everything, in order, in one run.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::agent::{self, Place};
 use crate::machine::{self, Awake, Precedence};
@@ -29,7 +30,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
         "there is no agent at {}; AGENT_BIN names one",
         settings.agent.display()
     );
-    clear(settings)?;
+    clear(&settings.work)?;
     let _precedence = settings.precedence.then(Precedence::take).transpose()?;
     let upstream = Upstream::start(&settings.work).await?;
     let mut tokens = Tokens::new()?;
@@ -51,9 +52,20 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
 
     machine["answer_bytes"] =
         json!({ "body": body, "agent_head": of_agent.size, "nginx_head": of_nginx.size });
-    let file = settings.work.join("results.json");
+    conclude(&results, "agent", &settings.work, machine, &quiet)
+}
+
+/// Writes and prints what was measured of `subject`. An error if any answer was not what it should be.
+pub(crate) fn conclude(
+    results: &Results,
+    subject: &str,
+    work: &Path,
+    machine: Value,
+    quiet: &Quiet,
+) -> Result<()> {
+    let file = work.join("results.json");
     results.write(&file, machine, quiet.to_json())?;
-    report::print(&report::table(&results));
+    report::print(&report::table(results, subject));
     report::print(&quiet.summary());
     progress(&format!("all of it is in {}", file.display()));
     let faults = &results.faults;
@@ -62,11 +74,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<()> {
 }
 
 /// Removes what an earlier run left.
-fn clear(settings: &Settings) -> Result<()> {
-    if settings.work.exists() {
-        fs::remove_dir_all(&settings.work).context("the work folder cannot be emptied")?;
+pub(crate) fn clear(work: &Path) -> Result<()> {
+    if work.exists() {
+        fs::remove_dir_all(work).context("the work folder cannot be emptied")?;
     }
-    fs::create_dir_all(&settings.work).context("the work folder cannot be made")
+    fs::create_dir_all(work).context("the work folder cannot be made")
 }
 
 /// Takes one answer of the agent and has nginx give the same body. Returns the heads of both answers.

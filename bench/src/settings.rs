@@ -19,9 +19,18 @@ pub(crate) const UPSTREAM: SocketAddr = local(18083);
 /// The server we compare with.
 pub(crate) const NGINX: SocketAddr = local(18090);
 
+/// The three ports of the development system of that number: agent, API, metrics.
+pub(crate) fn development_ports(number: u16) -> [SocketAddr; 3] {
+    let first = 18100 + 3 * number;
+    [local(first), local(first + 1), local(first + 2)]
+}
+
 const USAGE: &str = "\
 bench run [--quick] [--precedence]      measure everything; AGENT_BIN names the agent, AGENT_FLAGS adds flags to it;
                                         with --precedence all else in this machine has to wait meanwhile
+bench associations [--quick] [--precedence]
+                                        measure calls to `pod-identity dev` at 10, 1,000 and 20,000 associations;
+                                        POD_IDENTITY_BIN names it
 bench upstream [--port N] [--delay-ms N]
                                         a fake EKS Auth: GET /calls counts, PUT /delay/MS sets the delay
 bench load --address IP:PORT --rate N --seconds N [--new-connections] [--tokens N]
@@ -36,6 +45,8 @@ const fn local(port: u16) -> SocketAddr {
 pub(crate) enum Command {
     /// Measure everything.
     Run(Settings),
+    /// Measure what calls cost at several numbers of associations.
+    Associations(AssociationSettings),
     /// Be the fake EKS Auth.
     Upstream {
         /// Where to listen on loopback.
@@ -63,10 +74,22 @@ pub(crate) struct Settings {
     pub(crate) precedence: bool,
 }
 
+/// How `bench associations` measures.
+pub(crate) struct AssociationSettings {
+    /// The binary of `pod-identity`.
+    pub(crate) pod_identity: PathBuf,
+    /// Where state, logs and results go.
+    pub(crate) work: PathBuf,
+    /// How long and how often.
+    pub(crate) plan: Plan,
+    /// Whether everything else in this machine has to wait meanwhile.
+    pub(crate) precedence: bool,
+}
+
 /// How long and how often to measure.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
-    /// Rounds of agent and nginx; the median counts.
+    /// Rounds of all that are compared; the median counts.
     pub(crate) rounds: usize,
     /// Seconds of each closed loop.
     pub(crate) closed: u64,
@@ -104,7 +127,15 @@ fn parse(words: &[String], environment: impl Fn(&str) -> Option<String>) -> Resu
                 .map(|flags| flags.split_whitespace().map(str::to_owned).collect())
                 .unwrap_or_default(),
             work: "bench/.work".into(),
-            plan: if flags.switch("--quick") { Plan::QUICK } else { Plan::FULL },
+            plan: flags.plan(),
+            precedence: flags.switch("--precedence"),
+        }),
+        "associations" => Command::Associations(AssociationSettings {
+            pod_identity: environment("POD_IDENTITY_BIN")
+                .unwrap_or_else(|| "target/release/pod-identity".into())
+                .into(),
+            work: "bench/.work/associations".into(),
+            plan: flags.plan(),
             precedence: flags.switch("--precedence"),
         }),
         "upstream" => Command::Upstream {
@@ -135,6 +166,10 @@ fn parse(words: &[String], environment: impl Fn(&str) -> Option<String>) -> Resu
 struct Flags(Vec<String>);
 
 impl Flags {
+    fn plan(&mut self) -> Plan {
+        if self.switch("--quick") { Plan::QUICK } else { Plan::FULL }
+    }
+
     fn switch(&mut self, name: &str) -> bool {
         let found = self.0.iter().position(|word| word == name);
         found.map(|at| self.0.remove(at)).is_some()
@@ -165,6 +200,10 @@ mod tests {
         let Ok(Command::Run(settings)) = parsed("run --quick") else { panic!("run is a command") };
         assert_eq!(settings.plan.rounds, Plan::QUICK.rounds);
         assert_eq!(settings.agent_flags, ["--a", "1"]);
+        let Ok(Command::Associations(settings)) = parsed("associations --precedence") else {
+            panic!("associations is a command")
+        };
+        assert_eq!((settings.plan.rounds, settings.precedence), (Plan::FULL.rounds, true));
     }
 
     #[test]

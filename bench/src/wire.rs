@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 use crate::open_loop::Connections;
 
 const BUFFER: usize = 16 * 1024;
+/// An answer that is larger is a fault.
+const LONGEST: usize = 1024 * 1024;
 
 /// The request of a pod.
 pub(crate) fn credentials_request(address: SocketAddr, token: &str, connections: Connections) -> Vec<u8> {
@@ -86,7 +88,10 @@ impl Connection {
         let mut filled = 0;
         let mut head = None;
         loop {
-            ensure!(filled < self.buffer.len(), "the answer is larger than {BUFFER} bytes");
+            if filled == self.buffer.len() {
+                ensure!(filled < LONGEST, "the answer is larger than {LONGEST} bytes");
+                self.buffer.resize(filled * 4, 0);
+            }
             let read = self.stream.read(&mut self.buffer[filled..]).await.context("reading failed")?;
             ensure!(read > 0, "closed after {filled} bytes of the answer");
             filled += read;

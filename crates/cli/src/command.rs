@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use control_plane::issuer::KeyKind;
 use identity::{AccountId, ClusterName, RoleArn};
 use runtime::go_duration;
 use runtime::log::Verbosity;
@@ -86,6 +87,9 @@ pub struct Start {
     /// How many associations the cluster may have; EKS allows 5000
     #[arg(long, value_name = "COUNT", default_value_t = control_plane::store::DEFAULT_LIMIT)]
     pub max_associations: u64,
+    /// Of what kind the key is that signs tokens, when it is made; a key that is there stays [default: rsa]
+    #[arg(long, value_name = "KIND")]
+    pub signing_key: Option<SigningKeyKind>,
     /// How much is logged: error, warn, info, debug or trace
     #[arg(long, short = 'v', value_name = "LEVEL", default_value = "warn")]
     pub verbosity: Verbosity,
@@ -98,6 +102,24 @@ pub enum StsKind {
     Embedded,
     /// AWS's, or one that speaks its protocol.
     Aws,
+}
+
+/// What kind of key signs tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SigningKeyKind {
+    /// RSA with 2048 bits, RS256.
+    Rsa,
+    /// P-256, ES256.
+    Ec,
+}
+
+impl From<SigningKeyKind> for KeyKind {
+    fn from(kind: SigningKeyKind) -> Self {
+        match kind {
+            SigningKeyKind::Rsa => Self::Rsa,
+            SigningKeyKind::Ec => Self::Ec,
+        }
+    }
 }
 
 /// Where the state is.

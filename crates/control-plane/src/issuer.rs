@@ -9,13 +9,14 @@ mod subject;
 use std::time::{Duration, SystemTime};
 
 use identity::{AUDIENCE, Secret, to_epoch_seconds};
+use jsonwebtoken::Algorithm;
 use jsonwebtoken::jwk::JwkSet;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
-pub use signing_key::{SigningKey, SigningKeyError};
+pub use signing_key::{KeyKind, SigningKey, SigningKeyError};
 pub use subject::{NameError, Subject, namespace_name, object_name};
 
 /// The path of the discovery document below the issuer's URL (OpenID Connect Discovery 1.0).
@@ -95,7 +96,7 @@ impl TokenIssuer {
             jwks_uri: format!("{}{KEY_SET_PATH}", self.url),
             response_types_supported: ["id_token"],
             subject_types_supported: ["public"],
-            id_token_signing_alg_values_supported: ["RS256"],
+            id_token_signing_alg_values_supported: [self.key.algorithm()],
         };
         serde_json::to_vec(&document).expect("strings are always JSON")
     }
@@ -175,7 +176,7 @@ struct Discovery<'a> {
     jwks_uri: String,
     response_types_supported: [&'a str; 1],
     subject_types_supported: [&'a str; 1],
-    id_token_signing_alg_values_supported: [&'a str; 1],
+    id_token_signing_alg_values_supported: [Algorithm; 1],
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ fn dev_alone_starts_a_system_with_documented_defaults() {
     assert_eq!((start.agent_port, start.api_port, start.metrics_port), (17023, 17024, 17025));
     assert_eq!((start.session_duration, start.verbosity), (Duration::from_secs(21_600), Verbosity::WARN));
     assert_eq!(start.max_associations, 5_000);
-    assert_eq!((start.sts, start.ephemeral, start.data.data), (None, false, None));
+    assert_eq!((start.sts, start.signing_key), (None, None));
+    assert_eq!((start.ephemeral, start.data.data), (false, None));
 }
 
 #[test]
@@ -46,6 +47,7 @@ fn values_that_cannot_be_used_are_refused_with_what_is_allowed() {
         ("dev --session-duration 13h", "from 1s to 12h"),
         ("dev --session-duration 0", "from 1s to 12h"),
         ("dev --sts minio", "embedded, aws"),
+        ("dev --signing-key ed25519", "rsa, ec"),
         ("dev --sts-endpoint minio", "a URL such as"),
         ("dev --verbosity loud", "one of panic"),
         ("dev token -n shop -s web --lifetime 25h", "from 1s to 24h"),

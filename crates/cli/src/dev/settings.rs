@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use control_plane::issuer::KeyKind;
 use eks_auth::{SessionDuration, TransportError, TransportSettings};
 use identity::Cluster;
 use runtime::Environment;
@@ -77,6 +78,8 @@ pub(crate) struct Settings {
     pub(crate) sts: StsSettings,
     pub(crate) session_duration: SessionDuration,
     pub(crate) max_associations: u64,
+    /// `None` is whatever there is.
+    pub(crate) signing_key: Option<KeyKind>,
 }
 
 impl Settings {
@@ -93,6 +96,7 @@ impl Settings {
             metrics_port,
             associate,
             max_associations,
+            signing_key,
             ..
         } = start;
         ports_differ(&[
@@ -118,6 +122,7 @@ impl Settings {
             sts,
             session_duration,
             max_associations,
+            signing_key: signing_key.map(KeyKind::from),
         })
     }
 }

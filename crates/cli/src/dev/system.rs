@@ -40,7 +40,10 @@ pub(crate) enum OpenError {
     Store(#[from] store::OpenError),
     /// The key that signs tokens.
     #[error(transparent)]
-    SigningKey(#[from] SigningKeyError),
+    SigningKey(SigningKeyError),
+    /// That key is not as the flag wants it.
+    #[error("--signing-key: {0}")]
+    OtherSigningKey(SigningKeyError),
     /// The keys that verify them.
     #[error("the signing key signs no tokens")]
     Verifier(#[from] SigningKeysError),
@@ -66,6 +69,15 @@ pub(crate) enum OpenError {
         /// Why not.
         source: AssociateError,
     },
+}
+
+impl From<SigningKeyError> for OpenError {
+    fn from(error: SigningKeyError) -> Self {
+        match error {
+            SigningKeyError::OtherKind { .. } => Self::OtherSigningKey(error),
+            error => Self::SigningKey(error),
+        }
+    }
 }
 
 /// A development system that is bound to its ports.
@@ -198,13 +210,13 @@ impl Kept {
         if settings.ephemeral {
             return Ok(Self {
                 store: Arc::new(MemoryStore::new().with_limit(limit)),
-                signing_key: SigningKey::ephemeral()?,
+                signing_key: SigningKey::ephemeral(settings.signing_key.unwrap_or_default())?,
                 access_key: AccessKey::long_term(account),
             });
         }
         Ok(Self {
             store: Arc::new(EmbeddedStore::open(&folder.database())?.with_limit(limit)),
-            signing_key: SigningKey::kept_in(&folder.signing_key())?,
+            signing_key: SigningKey::kept_in(&folder.signing_key(), settings.signing_key)?,
             access_key: folder.access_key(account)?,
         })
     }

@@ -75,6 +75,29 @@ async fn a_key_file_that_others_can_read_stops_the_start() {
 }
 
 #[tokio::test]
+async fn a_signing_key_is_of_the_kind_asked_for_and_no_flag_changes_one_that_is_there() {
+    let data = folder();
+    let system = System::start(data.path(), &["--signing-key", "ec"]).await;
+    system.associate().await;
+    let token = system.token().await;
+    assert_eq!(identity::ServiceAccountToken::parse(&token).unwrap().algorithm(), "ES256");
+    assert_eq!(system.credentials(&token).await.status, 200);
+    system.signal(Signal::TERM);
+    system.ended().await;
+
+    let mut command = pod_identity(data.path());
+    let ports = ["--agent-port=0", "--api-port=0", "--metrics-port=0"];
+    command.args(["dev", "--signing-key=rsa"]).args(ports).arg("--data").arg(data.path());
+    let refused = finished(command).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    assert!(said.contains("--signing-key: ") && said.contains("holds an EC key"), "{said}");
+
+    let system = System::start(data.path(), &[]).await;
+    assert_eq!(identity::ServiceAccountToken::parse(&system.token().await).unwrap().algorithm(), "ES256");
+}
+
+#[tokio::test]
 async fn a_second_system_with_the_same_folder_says_that_one_runs() {
     let data = folder();
     let system = System::ephemeral(data.path(), &[]).await;

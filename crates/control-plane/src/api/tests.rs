@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::access_key::AccessKey;
-use crate::issuer::{SigningKey, Subject};
+use crate::issuer::{KeyKind, SigningKey, Subject};
 use crate::store::{AssociationStore, Grant, Lookup, MemoryStore, NewAssociation, Tags, everything};
 use crate::sts::DevelopmentSts;
 
@@ -38,7 +38,7 @@ impl World {
     }
 
     fn of(store: Arc<dyn AssociationStore>, clock: Clock) -> Self {
-        let key = SigningKey::ephemeral().unwrap();
+        let key = SigningKey::ephemeral(KeyKind::default()).unwrap();
         let issuer = TokenIssuer::new("http://127.0.0.1:17024".into(), key, store.cluster_uid());
         let cluster = Cluster {
             name: "dev".parse().unwrap(),

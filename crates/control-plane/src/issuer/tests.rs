@@ -14,12 +14,15 @@ fn noon() -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(1_795_320_632_750)
 }
 
-fn issuer_of(cluster_uid: Uuid) -> TokenIssuer {
-    TokenIssuer::new("http://127.0.0.1:17024".to_owned(), SigningKey::ephemeral().unwrap(), cluster_uid)
+/// The kinds of signing key and what tokens and documents call their algorithm.
+const KINDS: [(KeyKind, &str); 2] = [(KeyKind::Rsa, "RS256"), (KeyKind::Ec, "ES256")];
+
+fn issuer_of(cluster_uid: Uuid, kind: KeyKind) -> TokenIssuer {
+    TokenIssuer::new("http://127.0.0.1:17024".to_owned(), SigningKey::ephemeral(kind).unwrap(), cluster_uid)
 }
 
-fn issuer() -> TokenIssuer {
-    issuer_of(Uuid::from_u128(1))
+fn issuer(kind: KeyKind) -> TokenIssuer {
+    issuer_of(Uuid::from_u128(1), kind)
 }
 
 fn web() -> Subject {
@@ -36,10 +39,17 @@ fn part(token: &str, index: usize) -> Value {
 }
 
 #[test]
-fn a_token_has_the_header_and_claims_of_an_api_servers() {
-    let issuer = issuer();
-    let token = issue(&issuer, &web());
-    assert_eq!(part(&token, 0), json!({ "alg": "RS256", "kid": issuer.key.public().common.key_id }));
+fn a_token_has_the_header_of_an_api_servers() {
+    for (kind, algorithm) in KINDS {
+        let issuer = issuer(kind);
+        let token = issue(&issuer, &web());
+        assert_eq!(part(&token, 0), json!({ "alg": algorithm, "kid": issuer.key.public().common.key_id }));
+    }
+}
+
+#[test]
+fn a_token_has_the_claims_of_an_api_servers() {
+    let token = issue(&issuer(KeyKind::Ec), &web());
     let mut claims = part(&token, 1);
     let jti = claims["jti"].take();
     assert!(Uuid::try_parse(jti.as_str().unwrap()).is_ok());
@@ -64,51 +74,78 @@ fn the_same_name_has_the_same_uid_in_one_cluster_and_another_in_the_next() {
         let subject = Subject::new("shop", "web", pod, None).unwrap();
         part(&issue(issuer, &subject), 1)["kubernetes.io"]["pod"]["uid"].clone()
     };
-    let (one, other) = (issuer(), issuer_of(Uuid::from_u128(2)));
+    let (one, other) = (issuer(KeyKind::Ec), issuer_of(Uuid::from_u128(2), KeyKind::Ec));
     assert_eq!(uid(&one, "web-0"), uid(&one, "web-0"));
     assert_ne!(uid(&one, "web-0"), uid(&one, "web-1"));
     assert_ne!(uid(&one, "web-0"), uid(&other, "web-0"));
 }
 
 #[test]
-fn the_two_documents_have_the_members_of_an_api_servers() {
-    let issuer = issuer();
-    let discovery: Value = serde_json::from_slice(&issuer.discovery()).unwrap();
+fn the_discovery_document_has_the_members_of_an_api_servers() {
+    for (kind, algorithm) in KINDS {
+        let discovery: Value = serde_json::from_slice(&issuer(kind).discovery()).unwrap();
+        let wanted = json!({
+            "issuer": "http://127.0.0.1:17024", "jwks_uri": "http://127.0.0.1:17024/openid/v1/jwks",
+            "response_types_supported": ["id_token"], "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": [algorithm]
+        });
+        assert_eq!(discovery, wanted);
+    }
+}
+
+#[test]
+fn the_key_set_has_the_members_of_an_api_servers() {
+    let key = |kind| {
+        let mut keys: Value = serde_json::from_slice(&issuer(kind).key_set()).unwrap();
+        let mut key = keys["keys"][0].take();
+        assert!(key["kid"].take().as_str().is_some_and(|id| id.len() == 43));
+        key
+    };
+    let mut rsa = key(KeyKind::Rsa);
+    // 2048 bits and two coordinates of 256 bits, as base64url.
+    assert_eq!(rsa["n"].take().as_str().map(str::len), Some(342));
+    let wanted = json!({ "use": "sig", "kty": "RSA", "kid": null, "alg": "RS256", "n": null, "e": "AQAB" });
+    assert_eq!(rsa, wanted);
+    let mut ec = key(KeyKind::Ec);
+    for coordinate in ["x", "y"] {
+        assert_eq!(ec[coordinate].take().as_str().map(str::len), Some(43));
+    }
     let wanted = json!({
-        "issuer": "http://127.0.0.1:17024", "jwks_uri": "http://127.0.0.1:17024/openid/v1/jwks",
-        "response_types_supported": ["id_token"], "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["RS256"]
+        "use": "sig", "kty": "EC", "kid": null, "crv": "P-256", "alg": "ES256", "x": null, "y": null
     });
-    assert_eq!(discovery, wanted);
-    let keys: Value = serde_json::from_slice(&issuer.key_set()).unwrap();
-    let mut names: Vec<_> = keys["keys"][0].as_object().unwrap().keys().cloned().collect();
-    names.sort();
-    assert_eq!(names, ["alg", "e", "kid", "kty", "n", "use"]);
-    assert_eq!((&keys["keys"][0]["kty"], &keys["keys"][0]["e"]), (&json!("RSA"), &json!("AQAB")));
+    assert_eq!(ec, wanted);
 }
 
 #[tokio::test]
 async fn a_token_is_believed_by_whoever_knows_the_published_keys_until_it_expires() {
-    let issuer = issuer();
-    let token = ServiceAccountToken::parse(&issue(&issuer, &web())).unwrap();
-    let verifier = issuer.verifier().unwrap();
-    let pod = verifier.verify(&token, noon()).await.unwrap();
-    assert_eq!((pod.namespace.as_str(), pod.pod.name.as_str()), ("shop", "web-0"));
-    let expired = verifier.verify(&token, noon() + DAY).await.unwrap_err();
-    assert!(matches!(expired, TokenRefused::Expired(_)), "{expired:?}");
+    for (kind, _) in KINDS {
+        let issuer = issuer(kind);
+        let token = ServiceAccountToken::parse(&issue(&issuer, &web())).unwrap();
+        let verifier = issuer.verifier().unwrap();
+        let pod = verifier.verify(&token, noon()).await.unwrap();
+        assert_eq!((pod.namespace.as_str(), pod.pod.name.as_str()), ("shop", "web-0"));
+        let expired = verifier.verify(&token, noon() + DAY).await.unwrap_err();
+        assert!(matches!(expired, TokenRefused::Expired(_)), "{expired:?}");
+    }
 }
 
 #[tokio::test]
-async fn a_token_of_another_key_or_another_url_is_not_believed() {
-    let (one, other) = (issuer(), issuer());
-    let forged = ServiceAccountToken::parse(&issue(&other, &web())).unwrap();
-    let refused = one.verifier().unwrap().verify(&forged, noon()).await.unwrap_err();
-    assert!(matches!(refused, TokenRefused::Invalid(_)), "{refused:?}");
-    let moved = TokenIssuer { url: "http://127.0.0.1:1".to_owned(), ..other };
-    let refused = one
-        .verifier()
-        .unwrap()
-        .verify(&ServiceAccountToken::parse(&issue(&moved, &web())).unwrap(), noon())
-        .await;
+async fn a_token_of_another_key_is_not_believed() {
+    for (ours, theirs) in
+        [(KeyKind::Rsa, KeyKind::Rsa), (KeyKind::Ec, KeyKind::Ec), (KeyKind::Ec, KeyKind::Rsa)]
+    {
+        let (one, other) = (issuer(ours), issuer(theirs));
+        let forged = ServiceAccountToken::parse(&issue(&other, &web())).unwrap();
+        let refused = one.verifier().unwrap().verify(&forged, noon()).await.unwrap_err();
+        assert!(matches!(refused, TokenRefused::Invalid(_)), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_another_url_is_not_believed() {
+    let one = issuer(KeyKind::Ec);
+    let moved = TokenIssuer { url: "http://127.0.0.1:1".to_owned(), ..issuer(KeyKind::Ec) };
+    let token = ServiceAccountToken::parse(&issue(&moved, &web())).unwrap();
+    let refused = one.verifier().unwrap().verify(&token, noon()).await;
     assert!(refused.unwrap_err().to_string().contains("another issuer"));
 }

@@ -1,6 +1,6 @@
 use std::time::UNIX_EPOCH;
 
-use control_plane::issuer::SigningKey;
+use control_plane::issuer::{KeyKind, SigningKey};
 use control_plane::store::MemoryStore;
 use identity::ServiceAccountToken;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ const ROLE: &str = "arn:aws:iam::111122223333:role/web";
 
 fn desk() -> Desk {
     let store = Arc::new(MemoryStore::new());
-    let key = SigningKey::ephemeral().unwrap();
+    let key = SigningKey::ephemeral(KeyKind::default()).unwrap();
     let issuer = Arc::new(TokenIssuer::new("http://127.0.0.1:17024".into(), key, store.cluster_uid()));
     let account = "111122223333".parse().unwrap();
     let access_key = AccessKey::long_term(&account);
