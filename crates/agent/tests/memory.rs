@@ -1,6 +1,8 @@
 //! The memory ring: what is left in the memory of the real agent of secrets it no longer needs. Needs root, since the agent
 //! keeps other processes out.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::time::Duration;
 
 use serde_json::json;

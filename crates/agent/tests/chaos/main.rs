@@ -1,5 +1,7 @@
 //! The chaos ring: the real agent while its upstream lies, breaks, stalls or dies, and while the agent itself is stopped.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod outages;
 mod storms;
 
