@@ -20,7 +20,10 @@ const DAYS: u32 = 2;
 /// How long a pod waits between two asks, on average.
 const BETWEEN_ASKS: Duration = Duration::from_secs(40 * 60);
 
-/// After EKS Auth has answered for so long, every session has been renewed that was due: 2,000 at ten a second.
+/// Renewals a second.
+const RATE: u32 = 10;
+
+/// After EKS Auth has answered for so long, every session has been renewed that was due: 2,000 at [`RATE`].
 const LONG_ENOUGH: Duration = Duration::from_secs(20 * 60);
 
 /// What EKS Auth does for a while.
@@ -86,11 +89,14 @@ struct World {
     owners: RefCell<HashMap<TokenDigest, usize>>,
     weather: RefCell<(Weather, Instant)>,
     stepped: RefCell<Instant>,
+    /// Asks and calls when the weather turned, and when that was.
+    turned: RefCell<(Instant, usize, usize)>,
     tally: RefCell<Tally>,
 }
 
 #[derive(Debug, Default)]
 struct Tally {
+    asks: usize,
     answers: usize,
     refusals: usize,
     outages: usize,
@@ -117,6 +123,7 @@ impl World {
             true => Owner::Pod(PodUid::verified(&token.claims().pod().unwrap().pod.uid)),
             false => Owner::Token(token.digest()),
         };
+        self.tally.borrow_mut().asks += 1;
         let held_before = self.pods.borrow()[number].holds_until;
         let began = Instant::now();
         let outcome = self.room.answer_as(owner, &token).await;
@@ -162,7 +169,33 @@ impl World {
         }
     }
 
+    /// That there were no more calls since the weather turned than the pace allows and pods asked for.
+    fn check_pace(&self) {
+        let (since, asks, calls) = *self.turned.borrow();
+        let seconds = since.elapsed().as_secs_f64();
+        let asks = self.tally.borrow().asks - asks;
+        let calls = self.room.calls() - calls;
+        let renewals = seconds * f64::from(RATE) * 1.05;
+        let most = match self.weather.borrow().0 {
+            // A renewal, or an ask that nothing is known for; some are tried again when the weather turns.
+            Weather::Fair | Weather::Slow => renewals + asks as f64,
+            // The pace swings around what is allowed, once it has found it.
+            Weather::Throttling(per_second) => {
+                (seconds * f64::from(per_second) * 1.3).min(renewals + asks as f64)
+            }
+            // Those who wait try again, each for as long as it is held.
+            Weather::Unreachable | Weather::Hanging | Weather::Failing => renewals + asks as f64 * 20.0,
+        };
+        assert!(
+            calls as f64 <= most + 200.0,
+            "{calls} calls in {seconds} s of {:?}, {asks} asks",
+            self.weather.borrow().0
+        );
+        *self.turned.borrow_mut() = (Instant::now(), self.tally.borrow().asks, self.room.calls());
+    }
+
     fn turn(&self, weather: Weather) {
+        self.check_pace();
         let script = &self.room.upstream.script;
         script.change(weather.step());
         match weather {
@@ -190,7 +223,7 @@ impl World {
 
 async fn simulate(seed: u64) -> Tally {
     let mut random = StdRng::seed_from_u64(seed);
-    let policy = Policy { renewals_per_second: 10, max_sessions: PODS * 2, ..TRYING };
+    let policy = Policy { renewals_per_second: RATE, max_sessions: PODS * 2, ..TRYING };
     let (room, hand) = Room::seeded(seed, policy, Script::new([], Weather::Fair.step()));
     room.keep_fresh();
     let unborn = || room.token("nobody");
@@ -203,6 +236,7 @@ async fn simulate(seed: u64) -> Tally {
         owners: RefCell::default(),
         weather: RefCell::new((Weather::Fair, Instant::now())),
         stepped: RefCell::new(Instant::now()),
+        turned: RefCell::new((Instant::now(), 0, 0)),
         tally: RefCell::default(),
         room,
     });
