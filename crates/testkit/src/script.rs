@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use eks_auth::{ErrorCode, Exchange, ExchangeError};
@@ -61,6 +62,7 @@ pub struct Script {
     otherwise: Mutex<Step>,
     calls: Mutex<Vec<TokenDigest>>,
     allowance: Mutex<Option<Allowance>>,
+    throttled: AtomicUsize,
 }
 
 /// What an account may do: so many calls a second, and as many at once after a quiet second.
@@ -98,6 +100,7 @@ impl Script {
             otherwise: Mutex::new(otherwise),
             calls: Mutex::default(),
             allowance: Mutex::default(),
+            throttled: AtomicUsize::new(0),
         }
     }
 
@@ -134,6 +137,11 @@ impl Script {
         self.calls.lock().unwrap()[number - 1]
     }
 
+    /// How many of the calls so far were throttled.
+    pub fn throttled(&self) -> usize {
+        self.throttled.load(Ordering::Relaxed)
+    }
+
     /// How many calls there were so far.
     pub fn count(&self) -> usize {
         self.calls.lock().unwrap().len()
@@ -155,6 +163,7 @@ impl Script {
         };
         let granted = self.allowance.lock().unwrap().as_mut().is_none_or(Allowance::take);
         if !granted {
+            self.throttled.fetch_add(1, Ordering::Relaxed);
             return Err(refusal(ErrorCode::Throttling));
         }
         let step = self.steps.lock().unwrap().pop_front();

@@ -193,8 +193,13 @@ impl<H: BuildHasher + Default> Store<H> {
         let Some(&id) = self.pods.get(pod) else { return Found::Nothing };
         let Some(session) = self.sessions.get(&id) else { return Found::Nothing };
         let found = session.found(id, now);
+        let could_be_renewed = session.has_a_good_token(now);
         if found != Found::Nothing {
             self.accept(id, token);
+            if !could_be_renewed {
+                // It was put off until there is a token to renew it with.
+                self.schedule(id, now);
+            }
         }
         found
     }

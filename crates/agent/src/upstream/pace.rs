@@ -12,8 +12,9 @@ use tokio::sync::{Mutex as Lane, Notify};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
-/// The pace never falls below one call in two seconds: something must find out when the account has room again.
-const SLOWEST: f64 = 0.5;
+/// The pace never falls below one call in five seconds, less than a pod is held: something must find out when the account
+/// has room again.
+const SLOWEST: f64 = 0.2;
 
 /// Beyond this the pace is no bound worth keeping.
 const FREE: f64 = 1_000.0;
@@ -22,7 +23,7 @@ const FREE: f64 = 1_000.0;
 const SECONDS_TO_RECOVER: f64 = 4.0;
 
 /// By how much the pace grows each second at least.
-const LEAST_GROWTH: f64 = 0.5;
+const LEAST_GROWTH: f64 = 0.1;
 
 /// Over how long the rate of calls is measured when the first throttling asks how fast we were.
 const WINDOW: Duration = Duration::from_secs(1);

@@ -50,6 +50,16 @@ async fn a_session_whose_tokens_have_ended_waits_for_the_pods_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_whose_tokens_have_ended_is_renewed_with_the_pods_next_one_at_once() {
+    let room = Room::new([], Step::issue());
+    room.keep_fresh();
+    room.ask_verified(&room.token_lasting("web-0", HOUR)).await.unwrap();
+    sleep(HOUR * 6 - MINUTE * 10).await;
+    assert_eq!(room.calls(), 1);
+    assert_eq!(room.ask_verified(&room.token_lasting("web-0", HOUR)).await.unwrap(), key(2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_tokens_of_a_pod_at_once_share_one_exchange() {
     let room = Room::new([], Step::issue_after(Duration::from_millis(300)));
     let (one, other) = (room.token_lasting("web-0", HOUR), room.token_lasting("web-0", HOUR * 2));

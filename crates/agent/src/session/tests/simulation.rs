@@ -45,9 +45,9 @@ impl Weather {
             Self::Unreachable,
             Self::Hanging,
             Self::Failing,
+            Self::Throttling(1),
             Self::Throttling(2),
             Self::Throttling(20),
-            Self::Throttling(100),
         ];
         match random.random_bool(0.5) {
             true => (Self::Fair, minutes(random, 30, 120)),
@@ -89,9 +89,23 @@ struct World {
     owners: RefCell<HashMap<TokenDigest, usize>>,
     weather: RefCell<(Weather, Instant)>,
     stepped: RefCell<Instant>,
-    /// Asks and calls when the weather turned, and when that was.
-    turned: RefCell<(Instant, usize, usize)>,
+    turned: RefCell<Turn>,
     tally: RefCell<Tally>,
+}
+
+/// What had been counted when the weather turned.
+struct Turn {
+    at: Instant,
+    asks: usize,
+    calls: usize,
+    throttled: usize,
+}
+
+impl Turn {
+    fn now(room: &Room, asks: usize) -> Self {
+        let script = &room.upstream.script;
+        Self { at: Instant::now(), asks, calls: script.count(), throttled: script.throttled() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -169,29 +183,19 @@ impl World {
         }
     }
 
-    /// That there were no more calls since the weather turned than the pace allows and pods asked for.
+    /// That since the weather turned there were no more calls than renewals may make and pods asked for, and that few of
+    /// them were made in vain.
     fn check_pace(&self) {
-        let (since, asks, calls) = *self.turned.borrow();
-        let seconds = since.elapsed().as_secs_f64();
-        let asks = self.tally.borrow().asks - asks;
-        let calls = self.room.calls() - calls;
-        let renewals = seconds * f64::from(RATE) * 1.05;
-        let most = match self.weather.borrow().0 {
-            // A renewal, or an ask that nothing is known for; some are tried again when the weather turns.
-            Weather::Fair | Weather::Slow => renewals + asks as f64,
-            // The pace swings around what is allowed, once it has found it.
-            Weather::Throttling(per_second) => {
-                (seconds * f64::from(per_second) * 1.3).min(renewals + asks as f64)
-            }
-            // Those who wait try again, each for as long as it is held.
-            Weather::Unreachable | Weather::Hanging | Weather::Failing => renewals + asks as f64 * 20.0,
-        };
-        assert!(
-            calls as f64 <= most + 200.0,
-            "{calls} calls in {seconds} s of {:?}, {asks} asks",
-            self.weather.borrow().0
-        );
-        *self.turned.borrow_mut() = (Instant::now(), self.tally.borrow().asks, self.room.calls());
+        let turn = self.turned.replace(Turn::now(&self.room, self.tally.borrow().asks));
+        let (weather, now) = (self.weather.borrow().0, self.turned.borrow());
+        let renewals = (now.at - turn.at).as_secs_f64() * f64::from(RATE) * 1.05;
+        // In an outage those who wait try again, for as long as they are held.
+        let attempts = if weather.is_good() { 1 } else { 20 };
+        let most = renewals + ((now.asks - turn.asks) * attempts) as f64 + 50.0;
+        let calls = now.calls - turn.calls;
+        assert!(calls as f64 <= most, "{calls} calls in {weather:?}, {most} were to be expected");
+        let throttled = now.throttled - turn.throttled;
+        assert!(throttled * 3 <= calls + 150, "{throttled} of {calls} calls in {weather:?} were in vain");
     }
 
     fn turn(&self, weather: Weather) {
@@ -223,7 +227,7 @@ impl World {
 
 async fn simulate(seed: u64) -> Tally {
     let mut random = StdRng::seed_from_u64(seed);
-    let policy = Policy { renewals_per_second: RATE, max_sessions: PODS * 2, ..TRYING };
+    let policy = Policy { retention: HOUR / 2, renewals_per_second: RATE, max_sessions: PODS * 2, ..TRYING };
     let (room, hand) = Room::seeded(seed, policy, Script::new([], Weather::Fair.step()));
     room.keep_fresh();
     let unborn = || room.token("nobody");
@@ -236,7 +240,7 @@ async fn simulate(seed: u64) -> Tally {
         owners: RefCell::default(),
         weather: RefCell::new((Weather::Fair, Instant::now())),
         stepped: RefCell::new(Instant::now()),
-        turned: RefCell::new((Instant::now(), 0, 0)),
+        turned: RefCell::new(Turn::now(&room, 0)),
         tally: RefCell::default(),
         room,
     });

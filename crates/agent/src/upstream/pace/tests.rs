@@ -76,7 +76,7 @@ async fn the_pace_never_stops_altogether() {
     assert!(metrics.limit.get() >= SLOWEST);
     let began = Instant::now();
     turns(&pace, 1).await;
-    assert!(began.elapsed() <= Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(began.elapsed() <= Duration::from_secs(6), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
