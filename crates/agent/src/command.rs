@@ -20,8 +20,26 @@ enum Command {
     /// Answers pods until it is told to stop
     #[command(args_override_self = true)]
     Server(Box<ServerFlags>),
+    /// Gives the node the link, addresses and routes that pods reach the agent by; run again, it changes nothing
+    Initialize(InitializeFlags),
     /// Prints the version
     Version,
+}
+
+/// The flags of `initialize`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct InitializeFlags {
+    /// Print what would be done, and do nothing; fails if anything is missing
+    #[arg(long)]
+    pub check: bool,
+
+    /// How much is logged; filled from the flag of the whole command
+    #[arg(skip)]
+    pub verbosity: Option<String>,
+
+    /// Words that belong to nothing, as with `server`.
+    #[arg(hide = true)]
+    stray: Vec<String>,
 }
 
 /// The flags of `server`, as text.
@@ -118,6 +136,8 @@ pub struct ServerFlags {
 pub enum Asked {
     /// Serve, with these flags.
     Serve(Box<ServerFlags>),
+    /// Prepare the node.
+    Initialize(InitializeFlags),
     /// Print the version.
     Version,
 }
@@ -130,6 +150,7 @@ pub fn read(arguments: impl IntoIterator<Item = String>) -> Result<Asked, clap::
     let Line { verbosity, command } = Line::try_parse_from(arguments).map_err(name_nearest_flag)?;
     Ok(match command {
         Command::Server(flags) => Asked::Serve(Box::new(ServerFlags { verbosity, ..*flags })),
+        Command::Initialize(flags) => Asked::Initialize(InitializeFlags { verbosity, ..flags }),
         Command::Version => Asked::Version,
     })
 }
@@ -139,7 +160,7 @@ pub fn read(arguments: impl IntoIterator<Item = String>) -> Result<Asked, clap::
 pub(crate) fn read_flags(arguments: impl IntoIterator<Item = String>) -> Result<ServerFlags, String> {
     match read(arguments) {
         Ok(Asked::Serve(flags)) => Ok(*flags),
-        Ok(Asked::Version) => Err("version".to_owned()),
+        Ok(other) => Err(format!("{other:?}")),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -4,6 +4,7 @@
 mod agent;
 pub mod command;
 pub mod endpoint;
+pub mod link;
 pub mod refusal;
 pub mod session;
 pub mod settings;

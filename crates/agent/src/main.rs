@@ -3,14 +3,14 @@
 use std::alloc::System;
 use std::process::ExitCode;
 
-use agent::command::{self, Asked};
-use agent::{Agent, EksAuthUpstream, Settings, World};
+use agent::command::{self, Asked, InitializeFlags};
+use agent::{Agent, EksAuthUpstream, Settings, World, link};
 use anyhow::Context;
 use prometheus::Registry;
 use runtime::environment::ProcessEnvironment;
 use runtime::process::{self, StopSignals};
 use runtime::{Chance, Clock, Drain, log};
-use tracing::warn;
+use tracing::{info, warn};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Tokens and keys pass through buffers of HTTP, TLS and JSON that are not ours. So whatever is freed is wiped, whoever held
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Ok(Asked::Serve(flags)) => {
             Settings::read(&flags, &ProcessEnvironment).map_err(Into::into).and_then(serve)
         }
+        Ok(Asked::Initialize(flags)) => initialize(&flags),
         Err(error) => error.exit(),
     };
     match outcome {
@@ -41,6 +42,29 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[tokio::main(flavor = "current_thread")]
+#[expect(clippy::print_stdout, reason = "what a check finds is its answer")]
+async fn initialize(flags: &InitializeFlags) -> anyhow::Result<()> {
+    if flags.check {
+        let link::Report { steps, remarks } = link::check().await?;
+        remarks.iter().for_each(|remark| println!("note: {remark}"));
+        steps.iter().for_each(|step| println!("missing: {step}"));
+        anyhow::ensure!(
+            steps.is_empty(),
+            "the node is not prepared for the agent: run initialize without --check"
+        );
+        println!("nothing is missing");
+        return Ok(());
+    }
+    let verbosity = Settings::verbosity(flags.verbosity.as_deref())?;
+    log::start(verbosity, Clock::system(), std::io::stderr());
+    let link::Report { steps, remarks } = link::initialize().await?;
+    remarks.iter().for_each(|remark| warn!("{remark}"));
+    steps.iter().for_each(|step| info!("done: {step}"));
+    info!(link = link::LINK, steps = steps.len(), "the node is prepared for the agent");
+    Ok(())
 }
 
 // One thread: a node's load fits many times over, and every answer costs less without the traffic between threads.

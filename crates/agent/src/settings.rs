@@ -122,6 +122,16 @@ impl Settings {
         reader.finish(settings)
     }
 
+    /// How much a command logs that has no other settings.
+    ///
+    /// # Errors
+    /// When the word is none of the levels.
+    pub fn verbosity(given: Option<&str>) -> Result<Verbosity, Mistakes> {
+        let (mut reader, mut verbosity) = (Reader::default(), Verbosity::default());
+        reader.set("--verbosity", given, &mut verbosity);
+        reader.finish(verbosity)
+    }
+
     fn read_addresses(&mut self, flags: &ServerFlags, reader: &mut Reader) {
         reader.set_within("--port", flags.port.as_deref(), &mut self.port, 0..=u16::MAX);
         reader.set_within("--probe-port", flags.probe_port.as_deref(), &mut self.probe_port, 0..=u16::MAX);
