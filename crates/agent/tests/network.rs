@@ -1,5 +1,7 @@
 //! The network ring: the real agent in network namespaces of its own, where AWS's addresses and port 80 can be had.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::collections::HashMap;
 use std::time::Duration;
 
