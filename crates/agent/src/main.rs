@@ -24,6 +24,7 @@ static WIPED_WHEN_FREED: ZeroAlloc<System> = ZeroAlloc(System);
     reason = "this is where a person at a terminal is spoken to"
 )]
 fn main() -> ExitCode {
+    process::use_capabilities();
     let outcome = match command::read(std::env::args()) {
         Ok(Asked::Version) => {
             println!("{}", env!("CARGO_PKG_VERSION"));

@@ -16,6 +16,16 @@ pub fn harden() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
+/// Makes use of every capability that this process may have. A container that does not run as root gets its capabilities
+/// from the program's file; there they are only permitted, since a file that insists on one cannot be started without it.
+pub fn use_capabilities() {
+    use rustix::thread::{CapabilitySets, capabilities, set_capabilities};
+    // Where this is refused, what needs a capability fails later and says so.
+    if let Ok(CapabilitySets { permitted, inheritable, .. }) = capabilities(None) {
+        let _ = set_capabilities(None, CapabilitySets { effective: permitted, permitted, inheritable });
+    }
+}
+
 /// Lets this process have as many files and connections open as the machine allows it: the usual soft limit of 1,024 is
 /// meant for programs that use `select`.
 pub fn open_many_files() {
