@@ -19,12 +19,13 @@ const CONNECTIONS: u64 = 64;
 /// What to ask, of whom.
 pub(crate) struct ClosedLoop<'a> {
     pub(crate) address: SocketAddr,
-    pub(crate) token: &'a str,
+    /// Asked for in turn.
+    pub(crate) tokens: &'a [&'a str],
     pub(crate) connections: Connections,
     pub(crate) seconds: u64,
     /// The size of each answer, head and body.
     pub(crate) answer: usize,
-    /// Where the script goes.
+    /// Where the script and what it reads go.
     pub(crate) work: &'a Path,
 }
 
@@ -40,7 +41,9 @@ impl ClosedLoop<'_> {
     /// Runs it, on the load's core.
     pub(crate) async fn run(&self) -> Result<Yield> {
         let script = self.work.join("wrk.lua");
-        fs::write(&script, self.script()).context("the script for wrk cannot be written")?;
+        let tokens = self.work.join("wrk.tokens");
+        fs::write(&tokens, self.tokens.join("\n")).context("the tokens for wrk cannot be written")?;
+        fs::write(&script, self.script(&tokens)).context("the script for wrk cannot be written")?;
         let mut command = machine::pinned(LOAD_CORE, "wrk");
         command.args(["-t", "1", "-c", &CONNECTIONS.to_string(), "-d", &format!("{}s", self.seconds), "-s"]);
         command.arg(&script).arg(format!("http://{}/v1/credentials", self.address));
@@ -49,20 +52,38 @@ impl ClosedLoop<'_> {
         self.read(&output)
     }
 
-    fn script(&self) -> String {
+    fn script(&self, tokens: &Path) -> String {
         let close = match self.connections {
             Connections::KeptAlive => "",
             Connections::NewEach => "wrk.headers[\"Connection\"] = \"close\"\n",
         };
+        // A single request costs wrk less when no function hands it out.
+        let ask = match self.tokens {
+            [token] => format!("wrk.headers[\"Authorization\"] = \"{token}\"\n"),
+            _ => format!(
+                "local requests, count, last = {{}}, 0, 0\n\
+                 init = function()\n\
+                   for token in io.lines(\"{}\") do\n\
+                     wrk.headers[\"Authorization\"] = token\n\
+                     count = count + 1\n\
+                     requests[count] = wrk.format()\n\
+                   end\n\
+                 end\n\
+                 request = function()\n\
+                   last = last % count + 1\n\
+                   return requests[last]\n\
+                 end\n",
+                tokens.display()
+            ),
+        };
         format!(
-            "wrk.headers[\"Authorization\"] = \"{}\"\n{close}\
+            "{ask}{close}\
              done = function(all, latency, requests)\n\
                local e = all.errors\n\
                io.write(string.format('\\n{{\"answers\":%d,\"micros\":%d,\"bytes\":%d,\"connect\":%d,\"read\":%d,\
              \"write\":%d,\"status\":%d,\"timeout\":%d}}\\n', all.requests, all.duration, all.bytes, e.connect, e.read,\
               e.write, e.status, e.timeout))\n\
-             end\n",
-            self.token
+             end\n"
         )
     }
 

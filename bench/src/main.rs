@@ -1,6 +1,7 @@
 //! Measures the agent beside nginx, in one run on one machine: the same answer, the same core, the same load.
-//! `bench run` does all of it; `upstream`, `load` and `spin` are its parts, usable alone. `bench associations` measures
-//! what calls to `pod-identity dev` cost at several numbers of associations.
+//! `bench run` does all of it; `upstream`, `load` and `spin` are its parts, usable alone. `bench sessions` measures
+//! what sessions, renewals and a neighbour's flood cost; `bench associations` what calls to `pod-identity dev` cost at several
+//! numbers of associations.
 
 mod agent;
 mod associations;
@@ -21,6 +22,7 @@ mod results;
 mod run;
 mod schedule;
 mod server;
+mod sessions;
 mod settings;
 mod start;
 mod steady;
@@ -48,6 +50,7 @@ async fn main() -> Result<()> {
 async fn obey(command: Command) -> Result<()> {
     match command {
         Command::Run(settings) => run::run(&settings).await,
+        Command::Sessions(settings) => sessions::run(&settings).await,
         Command::Associations(settings) => associations::run(&settings).await,
         Command::Upstream { port, delay } => upstream::serve(port, delay).await,
         Command::Load(load) => load.run().await,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::procfs::{self, Memory};
 
@@ -61,6 +61,22 @@ impl Process {
             sum.anonymous += one.anonymous;
         }
         Ok(sum)
+    }
+
+    /// Halts it until [`Self::go_on`].
+    pub(crate) fn halt(&self) -> Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// Goes on where it was halted.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        self.signal("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        let status = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status()?;
+        ensure!(status.success(), "process {} cannot be sent {signal}", self.child.id());
+        Ok(())
     }
 
     fn family(&self) -> impl Iterator<Item = u32> {

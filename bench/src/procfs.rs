@@ -54,6 +54,12 @@ pub(crate) fn memory(pid: u32) -> Result<Memory> {
     parse_status(&status).context("/proc/PID/status has an unknown form")
 }
 
+/// Connections that whoever listens at that port, on IPv4, has not closed yet.
+pub(crate) fn connections_at(port: u16) -> Result<usize> {
+    let sockets = fs::read_to_string("/proc/net/tcp").context("/proc/net/tcp cannot be read")?;
+    Ok(sockets.lines().skip(1).filter(|line| is_connection_at(port, line)).count())
+}
+
 /// A process's children, of all its threads.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
@@ -93,6 +99,13 @@ fn parse_machine_stat(stat: &str) -> Option<u64> {
     Some(user + nice + system + irq + softirq)
 }
 
+/// `sl local remote st … inode`, addresses as `0100007F:46A0`. A listener is in state 0A, and what nobody holds has no inode.
+fn is_connection_at(port: u16, line: &str) -> bool {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [_, local, _, state, _, _, _, _, _, inode, ..] = fields.as_slice() else { return false };
+    local.ends_with(&format!(":{port:04X}")) && *state != "0A" && *inode != "0"
+}
+
 /// The first field: nanoseconds on a core.
 fn parse_schedstat(stat: &str) -> Option<u64> {
     stat.split_whitespace().next()?.parse().ok()
@@ -128,6 +141,20 @@ mod tests {
     fn the_machine_is_busy_when_it_is_neither_idle_nor_waiting() {
         assert_eq!(parse_machine_stat("cpu  100 20 30 9999 888 4 5 77 0 0\ncpu0 1 1 1 1\n"), Some(159));
         assert_eq!(parse_machine_stat("cpu  100 20\n"), None);
+    }
+
+    #[test]
+    fn connections_are_those_of_the_port_that_somebody_holds() {
+        let line = |local: &str, state: &str, inode: u32| {
+            format!(
+                "   0: {local} 0100007F:C350 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0"
+            )
+        };
+        assert!(is_connection_at(18080, &line("0100007F:46A0", "01", 7)));
+        assert!(!is_connection_at(18080, &line("0100007F:46A1", "01", 7)));
+        assert!(!is_connection_at(18080, &line("0100007F:46A0", "0A", 7)));
+        assert!(!is_connection_at(18080, &line("0100007F:46A0", "06", 0)));
+        assert!(!is_connection_at(18080, "cut short"));
     }
 
     #[test]

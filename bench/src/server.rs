@@ -45,7 +45,7 @@ impl Server {
         let (head, _) = wire::ask_once(self.address, &request).await?;
         let load = ClosedLoop {
             address: self.address,
-            token,
+            tokens: &[token],
             connections,
             seconds: settings.plan.closed,
             answer: head.size + self.body,

@@ -25,9 +25,16 @@ pub(crate) fn development_ports(number: u16) -> [SocketAddr; 3] {
     [local(first), local(first + 1), local(first + 2)]
 }
 
+/// The three addresses of the agent of that number, of several at once: for pods, probes, metrics.
+pub(crate) fn agent_addresses(number: u16) -> [SocketAddr; 3] {
+    let first = 18130 + 3 * number;
+    [local(first), local(first + 1), local(first + 2)]
+}
+
 const USAGE: &str = "\
 bench run [--quick] [--precedence]      measure everything; AGENT_BIN names the agent, AGENT_FLAGS adds flags to it;
                                         with --precedence all else in this machine has to wait meanwhile
+bench sessions [--quick] [--precedence] measure what sessions, renewals and a neighbour's flood cost; AGENT_BIN, AGENT_FLAGS
 bench associations [--quick] [--precedence]
                                         measure calls to `pod-identity dev` at 10, 1,000 and 20,000 associations;
                                         POD_IDENTITY_BIN names it
@@ -45,6 +52,8 @@ const fn local(port: u16) -> SocketAddr {
 pub(crate) enum Command {
     /// Measure everything.
     Run(Settings),
+    /// Measure what sessions cost.
+    Sessions(Settings),
     /// Measure what calls cost at several numbers of associations.
     Associations(AssociationSettings),
     /// Be the fake EKS Auth.
@@ -60,7 +69,7 @@ pub(crate) enum Command {
     Spin,
 }
 
-/// How `bench run` measures.
+/// How `bench run` and `bench sessions` measure.
 pub(crate) struct Settings {
     /// The agent's binary.
     pub(crate) agent: PathBuf,
@@ -119,17 +128,8 @@ fn parse(words: &[String], environment: impl Fn(&str) -> Option<String>) -> Resu
     let Some((command, rest)) = words.split_first() else { bail!("{USAGE}") };
     let mut flags = Flags(rest.to_vec());
     let parsed = match command.as_str() {
-        "run" => Command::Run(Settings {
-            agent: environment("AGENT_BIN")
-                .unwrap_or_else(|| "target/release/eks-pod-identity-agent".into())
-                .into(),
-            agent_flags: environment("AGENT_FLAGS")
-                .map(|flags| flags.split_whitespace().map(str::to_owned).collect())
-                .unwrap_or_default(),
-            work: "bench/.work".into(),
-            plan: flags.plan(),
-            precedence: flags.switch("--precedence"),
-        }),
+        "run" => Command::Run(of_agent(&mut flags, &environment, "bench/.work")),
+        "sessions" => Command::Sessions(of_agent(&mut flags, &environment, "bench/.work/sessions")),
         "associations" => Command::Associations(AssociationSettings {
             pod_identity: environment("POD_IDENTITY_BIN")
                 .unwrap_or_else(|| "target/release/pod-identity".into())
@@ -160,6 +160,20 @@ fn parse(words: &[String], environment: impl Fn(&str) -> Option<String>) -> Resu
         bail!("{unknown} is not understood\n{USAGE}");
     }
     Ok(parsed)
+}
+
+fn of_agent(flags: &mut Flags, environment: impl Fn(&str) -> Option<String>, work: &str) -> Settings {
+    Settings {
+        agent: environment("AGENT_BIN")
+            .unwrap_or_else(|| "target/release/eks-pod-identity-agent".into())
+            .into(),
+        agent_flags: environment("AGENT_FLAGS")
+            .map(|flags| flags.split_whitespace().map(str::to_owned).collect())
+            .unwrap_or_default(),
+        work: work.into(),
+        plan: flags.plan(),
+        precedence: flags.switch("--precedence"),
+    }
 }
 
 /// The words not yet understood.
@@ -200,6 +214,8 @@ mod tests {
         let Ok(Command::Run(settings)) = parsed("run --quick") else { panic!("run is a command") };
         assert_eq!(settings.plan.rounds, Plan::QUICK.rounds);
         assert_eq!(settings.agent_flags, ["--a", "1"]);
+        let Ok(Command::Sessions(settings)) = parsed("sessions") else { panic!("sessions is a command") };
+        assert_eq!((settings.plan.rounds, settings.precedence), (Plan::FULL.rounds, false));
         let Ok(Command::Associations(settings)) = parsed("associations --precedence") else {
             panic!("associations is a command")
         };

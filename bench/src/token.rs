@@ -93,6 +93,13 @@ impl Noise {
         text
     }
 
+    /// The same things in another order.
+    pub(crate) fn shuffle<T>(&mut self, things: &mut [T]) {
+        for last in (1..things.len()).rev() {
+            things.swap(last, (self.number() % (last as u64 + 1)) as usize);
+        }
+    }
+
     /// A random UUID (version 4).
     fn uuid(&mut self) -> String {
         let (high, low) = (self.number(), self.number());
