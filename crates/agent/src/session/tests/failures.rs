@@ -41,6 +41,25 @@ async fn what_only_a_person_can_mend_is_not_tried_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn five_hundred_asks_with_one_token_are_one_call_whether_it_succeeds_fails_or_nobody_waits_for_it() {
+    let refused = Step::refuse(ErrorCode::AccessDenied);
+    for (step, good) in [(Step::issue_after(Duration::from_millis(400)), true), (refused, false)] {
+        let room = Room::with(TRYING, Script::new([], step));
+        let token = room.token("web-0");
+        let answers = join_all((0..500).map(|_| room.ask(&token))).await;
+        assert!(answers.iter().all(|answer| answer.is_ok() == good));
+        assert_eq!(room.calls(), 1);
+    }
+    let room = Room::with(TRYING, Script::new([], Step::issue_after(Duration::from_millis(400))));
+    let token = room.token("web-0");
+    let impatient = || tokio::time::timeout(Duration::from_millis(100), room.ask(&token));
+    assert!(join_all((0..500).map(|_| impatient())).await.iter().all(Result::is_err));
+    sleep(Duration::from_millis(400)).await;
+    assert_eq!(room.ask(&token).await.unwrap(), key(1));
+    assert_eq!(room.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn credentials_near_their_end_are_renewed_while_the_pod_waits() {
     let room = Room::new([], Step::issue());
     let token = room.token("web-0");
