@@ -1,5 +1,6 @@
-//! Memory of one agent without sessions, with 10, 2,000 and 20,000, each time after all connections of pods are closed. A
-//! session's part is counted from 10 on: the first exchanges load code that an idle agent never touches.
+//! Memory of one agent without sessions, with 64, 2,000 and 20,000, each time after all connections of pods are closed. A
+//! session's part is counted from 64 on, which begin at once, as the others do later: the first exchanges load code that an idle
+//! agent never touches, and as many at once as ever leave room in the heap that the next ones use again.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::settings::Settings;
 use crate::token::{self, Tokens};
 
 /// How many sessions there are, and how that is written.
-const FIRST: usize = 10;
+const FIRST: usize = super::subject::AT_ONCE;
 const SIZES: [(usize, &str); 2] = [(2_000, "2,000"), (20_000, "20,000")];
 /// Room for all of them, and connections that do not stay open for long.
 const FLAGS: [&str; 4] = ["--max-cache-size", "20000", "--idle-timeout", "2s"];

@@ -18,7 +18,7 @@ use crate::token::Noise;
 use crate::wire::{self, Head};
 
 /// Sessions that begin at once. The next ones wait for them, however long exchanges take.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 
 /// An agent with sessions.
 pub(super) struct Subject {

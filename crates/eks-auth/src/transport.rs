@@ -13,6 +13,10 @@ use thiserror::Error;
 /// Never reached through a proxy, whatever `NO_PROXY` says: these addresses mean something else on every machine.
 const LOCAL_ADDRESSES: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10,fd00:ec2::/32";
 
+/// Connections kept for the next call, per host. A storm of exchanges opens more, which would each hold 80 KiB for a minute and
+/// a half; renewals, a few a second, need one or two.
+const MOST_IDLE_CONNECTIONS: usize = 8;
+
 /// A setting of the transport that cannot be used.
 #[derive(Debug, Error)]
 pub enum TransportError {
@@ -105,7 +109,7 @@ impl Transport {
     /// A client with these settings. Roots are loaded when the first SDK client is made with it.
     pub fn new(settings: TransportSettings) -> Self {
         let client = Builder::new().build_with_connector_fn(move |connector_settings, components| {
-            let mut builder = Connector::builder();
+            let mut builder = Connector::builder().pool_max_idle_per_host(MOST_IDLE_CONNECTIONS);
             builder.set_connector_settings(connector_settings.cloned());
             builder.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
             // No environment variable may slip in behind our back: what is not set here is off.

@@ -130,6 +130,8 @@ impl Listener {
             if address.is_ipv6() {
                 socket.set_only_v6(true)?;
             }
+            // Small answers must not wait for acknowledgements. Connections inherit it.
+            socket.set_tcp_nodelay(true)?;
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
             TcpListener::from_std(socket.into())
@@ -151,8 +153,6 @@ impl Listener {
         let mut connections = JoinSet::new();
         let mut failing = false;
         let admit = |connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr| {
-            // Small answers must not wait for acknowledgements.
-            let _ = stream.set_nodelay(true);
             match peers.admit(peer.ip()) {
                 Some(place) => {
                     let connection = connection::serve(

@@ -25,6 +25,10 @@ const HOT_LOOP: Duration = Duration::from_secs(15 * 60);
 /// Tokens that one pod may use at a time. It has one, or two around a rotation; a fifth pushes the one out that ends first.
 const MOST_TOKENS: usize = 4;
 
+/// Uses of a session closer together than this count as one in the order in which sessions have to leave: keeping that order to
+/// the second would touch three other places of memory with each answer.
+const RECENTLY: Duration = Duration::from_secs(60);
+
 /// Names a session for as long as it lives; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u64);
@@ -45,6 +49,8 @@ pub(super) struct Session {
     credentials: Kept,
     due: SystemTime,
     failures: u32,
+    /// When it was last seen to be in use, to [`RECENTLY`].
+    used: SystemTime,
 }
 
 /// A token that a newer one has taken the place of, while it is still good.
@@ -108,6 +114,11 @@ impl Session {
     /// How often its renewal has failed since it last succeeded.
     pub(super) fn failures(&self) -> u32 {
         self.failures
+    }
+
+    /// Whether its last use counts as another one. So does a use that a clock set back has put into the future.
+    fn was_used_before(&self, now: SystemTime) -> bool {
+        now.duration_since(self.used).map_or(true, |ago| ago >= RECENTLY)
     }
 
     fn found(&self, id: SessionId, now: SystemTime) -> Found {
@@ -174,7 +185,7 @@ impl<H: BuildHasher + Default> Store<H> {
     pub(super) fn find(&mut self, token: &[u8], now: SystemTime) -> Found {
         let fingerprint = self.fingerprint(token);
         let Some(&id) = self.tokens.get(&fingerprint) else { return Found::Nothing };
-        let Some(session) = self.sessions.get(&id) else { return Found::Nothing };
+        let Some(session) = self.sessions.peek(&id) else { return Found::Nothing };
         // Only who holds the same fingerprint, hence the same token, gets as far as this comparison; its timing tells nothing.
         let token_expires = if session.newest.expose() == token {
             session.newest_expires
@@ -185,13 +196,28 @@ impl<H: BuildHasher + Default> Store<H> {
                 None => return Found::Nothing,
             }
         };
-        if now >= token_expires { Found::Nothing } else { session.found(id, now) }
+        if now >= token_expires {
+            return Found::Nothing;
+        }
+        let found = session.found(id, now);
+        if session.was_used_before(now) {
+            self.use_again(id, now);
+        }
+        found
+    }
+
+    /// Counts as a use of the session: others leave before it.
+    fn use_again(&mut self, id: SessionId, now: SystemTime) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.used = now;
+        }
     }
 
     /// What there is for a pod that the node has verified; the token is that pod's from now on.
     pub(super) fn attach(&mut self, pod: &PodUid, token: &ServiceAccountToken, now: SystemTime) -> Found {
         let Some(&id) = self.pods.get(pod) else { return Found::Nothing };
-        let Some(session) = self.sessions.get(&id) else { return Found::Nothing };
+        self.use_again(id, now);
+        let Some(session) = self.sessions.peek(&id) else { return Found::Nothing };
         let found = session.found(id, now);
         let could_be_renewed = session.has_a_good_token(now);
         if found != Found::Nothing {
@@ -257,6 +283,7 @@ impl<H: BuildHasher + Default> Store<H> {
                 // Before its expiry changes, by which it may stand among those that are due.
                 self.schedule(id, due);
                 if let Some(session) = self.sessions.get_mut(&id) {
+                    session.used = credentials.obtained;
                     session.credentials = credentials;
                     session.failures = 0;
                 }
@@ -285,6 +312,7 @@ impl<H: BuildHasher + Default> Store<H> {
             newest: Secret::from(token.secret().expose()),
             newest_expires: token.claims().expires,
             earlier: Vec::new(),
+            used: credentials.obtained,
             credentials,
             due,
             failures: 0,
