@@ -2,6 +2,7 @@
 //! are exchanged for. Data flows one way: listener → [`endpoint`] → [`session`] → [`upstream`] → answer.
 
 mod agent;
+pub mod api_server;
 pub mod command;
 pub mod endpoint;
 pub mod link;

@@ -1,12 +1,17 @@
 //! How AWS is reached: TLS with which roots, through which proxy. For AWS calls only; pods, probes and the API server
 //! are never reached this way.
 
+use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings, SharedHttpClient};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
 
@@ -99,34 +104,118 @@ impl TransportSettings {
         self.proxy = Some(ProxyConfig::https(proxy).map_err(|_| TransportError::Proxy)?.no_proxy(rules));
         Ok(self)
     }
+
+    fn connector(
+        &self,
+        connector_settings: Option<HttpConnectorSettings>,
+        sleep: Option<SharedAsyncSleep>,
+    ) -> Connector {
+        let mut builder = Connector::builder().pool_max_idle_per_host(MOST_IDLE_CONNECTIONS);
+        builder.set_connector_settings(connector_settings);
+        builder.set_sleep_impl(sleep);
+        // No environment variable may slip in behind our back: what is not set here is off.
+        builder.set_proxy_config(Some(self.proxy.clone().unwrap_or_else(ProxyConfig::disabled)));
+        let mut roots = TrustStore::default();
+        if let Some(pem) = &self.ca_bundle {
+            roots = TrustStore::empty().with_pem_certificate(pem.to_vec());
+        }
+        let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
+        builder.tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build()
+    }
+}
+
+/// How long a public document may take to come.
+const FETCH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// No document that is fetched comes near.
+const LONGEST_DOCUMENT: usize = 1024 * 1024;
+
+/// A public document could not be fetched.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// Its address is none.
+    #[error("{0} is not a URL")]
+    NotAUrl(String),
+    /// Nobody answers there, or not in time.
+    #[error("{url} cannot be reached")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Something else came.
+    #[error("{url} answered with status {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// It is larger than anything we ask for.
+    #[error("{0} answered with more than 1 MiB")]
+    TooLong(String),
 }
 
 /// The HTTP client of every AWS call. Connections are kept and shared by its clones.
 #[derive(Clone, Debug)]
-pub struct Transport(SharedHttpClient);
+pub struct Transport {
+    client: SharedHttpClient,
+    settings: TransportSettings,
+}
 
 impl Transport {
     /// A client with these settings. Roots are loaded when the first SDK client is made with it.
     pub fn new(settings: TransportSettings) -> Self {
+        let connect = settings.clone();
         let client = Builder::new().build_with_connector_fn(move |connector_settings, components| {
-            let mut builder = Connector::builder().pool_max_idle_per_host(MOST_IDLE_CONNECTIONS);
-            builder.set_connector_settings(connector_settings.cloned());
-            builder.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
-            // No environment variable may slip in behind our back: what is not set here is off.
-            builder.set_proxy_config(Some(settings.proxy.clone().unwrap_or_else(ProxyConfig::disabled)));
-            let mut roots = TrustStore::default();
-            if let Some(pem) = &settings.ca_bundle {
-                roots = TrustStore::empty().with_pem_certificate(pem.to_vec());
-            }
-            let tls = TlsContext::builder().with_trust_store(roots).build().unwrap_or_default();
-            builder.tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build()
+            connect.connector(
+                connector_settings.cloned(),
+                components.and_then(|components| components.sleep_impl()),
+            )
         });
-        Self(client)
+        Self { client, settings }
+    }
+
+    /// Fetches a public document, such as an issuer's keys. Nothing is kept of the connection: this is rare.
+    ///
+    /// # Errors
+    /// When it does not come whole within five seconds, or has more than 1 MiB.
+    pub async fn fetch(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+        let unreachable = |source: Box<dyn Error + Send + Sync>| FetchError::Unreachable {
+            url: url.to_owned(),
+            source,
+        };
+        let request = HttpRequest::get(url).map_err(|_| FetchError::NotAUrl(url.to_owned()))?;
+        let settings = HttpConnectorSettings::builder()
+            .connect_timeout(FETCH_PATIENCE)
+            .read_timeout(FETCH_PATIENCE)
+            .build();
+        let connector =
+            self.settings.connector(Some(settings), Some(SharedAsyncSleep::new(TokioSleep::new())));
+        let whole = async {
+            let response = connector.call(request).await.map_err(|error| unreachable(error.into()))?;
+            let status = response.status();
+            if !status.is_success() {
+                return Err(FetchError::Status { url: url.to_owned(), status: status.as_u16() });
+            }
+            let body = Limited::new(response.into_body(), LONGEST_DOCUMENT).collect().await;
+            match body {
+                Ok(body) => Ok(body.to_bytes().to_vec()),
+                Err(error) if error.is::<LengthLimitError>() => Err(FetchError::TooLong(url.to_owned())),
+                Err(error) => Err(unreachable(error)),
+            }
+        };
+        match tokio::time::timeout(FETCH_PATIENCE, whole).await {
+            Ok(fetched) => fetched,
+            Err(elapsed) => Err(unreachable(elapsed.into())),
+        }
     }
 
     /// The client as the SDK wants it.
     pub fn http_client(&self) -> SharedHttpClient {
-        self.0.clone()
+        self.client.clone()
     }
 }
 
