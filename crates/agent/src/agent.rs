@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use eks_auth::TokenVerifier;
 use prometheus::Registry;
 use runtime::admin::Admin;
 use runtime::readiness::{Condition, ListenerAnswers};
@@ -16,7 +15,7 @@ use crate::endpoint::{Endpoint, EndpointMetrics, OurHosts, Rules};
 use crate::session::{Policy, SessionMetrics, Sessions};
 use crate::settings::Settings;
 use crate::upstream::{Pace, PaceMetrics, Upstream};
-use crate::verification::Verification;
+use crate::verification::{KeySource, Verification, VerificationMetrics};
 
 /// What the agent finds outside itself.
 pub struct World {
@@ -26,8 +25,8 @@ pub struct World {
     pub chance: Chance,
     /// Who exchanges tokens.
     pub upstream: Arc<dyn Upstream>,
-    /// Who can tell on this node whether the cluster has signed a token; nobody, where its keys are not at hand.
-    pub tokens: Option<Arc<dyn TokenVerifier>>,
+    /// Who can tell the keys that sign the cluster's tokens; nobody, where tokens are not checked on the node.
+    pub key_sources: Vec<Arc<dyn KeySource>>,
     /// Where metrics are registered.
     pub registry: Registry,
 }
@@ -46,6 +45,7 @@ pub enum OpenError {
 /// An agent that is bound to its addresses and ready to serve.
 pub struct Agent {
     upstream: Arc<dyn Upstream>,
+    verification: Verification,
     sessions: Sessions,
     endpoint: Endpoint,
     endpoints: Vec<Listener>,
@@ -61,7 +61,7 @@ impl Agent {
     /// # Errors
     /// When a required address cannot be had; the text says which and what to do.
     pub fn open(settings: &Settings, world: World) -> Result<Self, OpenError> {
-        let World { clock, chance, upstream, tokens, registry } = world;
+        let World { clock, chance, upstream, key_sources, registry } = world;
         let endpoints = bind_endpoints(settings)?;
         let bound: Vec<SocketAddr> = endpoints.iter().map(Listener::local_addr).collect();
         let conditions =
@@ -77,19 +77,21 @@ impl Agent {
         };
         let pace = Pace::new(chance.clone(), PaceMetrics::register(&registry)?);
         let metrics = SessionMetrics::register(&registry)?;
-        let sessions = Sessions::new(Arc::clone(&upstream), pace, clock, chance, policy, metrics);
+        let sessions = Sessions::new(Arc::clone(&upstream), pace, clock, chance.clone(), policy, metrics);
         let rules = Rules {
             audiences: settings.audiences.clone(),
             max_requests: settings.max_requests,
             hosts: OurHosts::new(bound),
             rates: settings.rates,
         };
-        let verification = Verification::new(tokens, clock);
+        let metrics = VerificationMetrics::register(&registry)?;
+        let verification = Verification::new(key_sources, settings.verification(), clock, chance, metrics);
         let metrics = EndpointMetrics::register(&registry)?;
-        let endpoint = Endpoint::new(sessions.clone(), verification, clock, rules, metrics);
+        let endpoint = Endpoint::new(sessions.clone(), verification.clone(), clock, rules, metrics);
         let metrics = SocketAddr::new(settings.metrics_address, settings.metrics_port);
         Ok(Self {
             upstream,
+            verification,
             sessions,
             endpoint,
             endpoints,
@@ -141,6 +143,8 @@ impl Agent {
         let sessions = self.sessions;
         let renewals = drain.clone();
         tasks.spawn(async move { sessions.keep_fresh(renewals).await });
+        let (verification, keys) = (self.verification, drain.clone());
+        tasks.spawn(async move { verification.keep_current(keys).await });
         let upstream = self.upstream;
         tasks.spawn(async move {
             tokio::select! {

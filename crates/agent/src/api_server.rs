@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use http::Request;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 use runtime::Environment;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
 
 /// Where kubelet puts what a pod needs to reach the API server.
@@ -94,8 +94,7 @@ impl ApiServer {
         })?;
         let mut config = Config::new(url);
         config.root_cert = Some(roots.map_err(|source| unreadable(&authority, source.into()))?);
-        config.auth_info =
-            AuthInfo { token_file: Some(token.display().to_string()), ..AuthInfo::default() };
+        config.auth_info = AuthInfo { token_file: Some(token.display().to_string()), ..AuthInfo::default() };
         // It is on the cluster's own network, whatever proxy leads to AWS.
         config.proxy_url = None;
         let client = Client::try_from(config).map_err(|error| ApiServerError::Unusable(Box::new(error)))?;

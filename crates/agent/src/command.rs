@@ -82,6 +82,35 @@ pub struct ServerFlags {
     /// Audience of which a token needs one; repeatable [default: pods.eks.amazonaws.com]
     #[arg(long, value_name = "AUDIENCE", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub token_audience: Vec<String>,
+    /// File with the keys that sign tokens (a JSON Web Key Set), read again every minute
+    #[arg(long, value_name = "PATH", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub jwks_file: Option<String>,
+    /// Issuer whose tokens the keys of --jwks-file sign [default: any]
+    #[arg(long, value_name = "URL", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub jwks_issuer: Option<String>,
+    /// Issuer that publishes the keys of its tokens (OpenID Connect discovery); repeatable
+    #[arg(long, value_name = "URL", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub issuer_url: Vec<String>,
+    /// Whether the API server is asked for the keys that sign tokens: auto (in a cluster), on or off [default: auto]
+    #[arg(long, value_name = "WHEN", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub api_server_keys: Option<String>,
+    /// Whether tokens that a known key did not sign are refused here: auto (not on EKS before 1.34), on or off [default:
+    /// auto]
+    #[arg(long, value_name = "WHEN", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub refuse_forged_tokens: Option<String>,
+    /// How often the keys that sign tokens are fetched [default: 10m]
+    #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub signing_keys_refresh: Option<String>,
+    /// Age from which keys that sign tokens are not used any more [default: 24h]
+    #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub signing_keys_max_age: Option<String>,
+    /// File in which the last good keys are kept for a start without their source [default: none]
+    #[arg(long, value_name = "PATH", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub signing_keys_cache: Option<String>,
+    /// Directory with the token and ca.crt by which the API server is asked [default:
+    /// /var/run/secrets/kubernetes.io/serviceaccount]
+    #[arg(long, value_name = "DIRECTORY", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub service_account_directory: Option<String>,
     /// How long a pod is kept waiting while its token is exchanged, and how long that is tried again [default: 6s]
     #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub hold_timeout: Option<String>,

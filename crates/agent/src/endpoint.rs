@@ -115,7 +115,7 @@ impl Endpoint {
             Unanswered::Refused(refusal) => Err(refusal),
             Unanswered::Ageing(answer, id, _seat) => Ok(self.0.sessions.newer(answer, id).await),
             Unanswered::NewToken(token, _seat) => {
-                let owner = self.0.verification.owner(&token).await;
+                let owner = self.0.verification.owner(&token).await?;
                 self.0.sessions.obtain(*token, owner).await
             }
         }

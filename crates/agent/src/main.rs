@@ -4,7 +4,7 @@ use std::alloc::System;
 use std::process::ExitCode;
 
 use agent::command::{self, Asked, InitializeFlags};
-use agent::{Agent, EksAuthUpstream, Settings, World, link};
+use agent::{Agent, EksAuthUpstream, Settings, World, link, verification};
 use anyhow::Context;
 use prometheus::Registry;
 use runtime::environment::ProcessEnvironment;
@@ -78,9 +78,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     settings.warnings().iter().for_each(|warning| warn!("{warning}"));
     let signals = StopSignals::listen().context("signals cannot be handled")?;
     let upstream = EksAuthUpstream::new(settings.upstream(), clock);
+    let key_sources = verification::sources(&settings.signing_keys, &settings.transport);
     let agent = Agent::open(
         &settings,
-        World { clock, chance: Chance::system(), upstream, tokens: None, registry: Registry::new() },
+        World { clock, chance: Chance::system(), upstream, key_sources, registry: Registry::new() },
     )?;
     let (drain, readiness) = (Drain::new(), agent.readiness());
     let work = agent.serve(drain.watch());

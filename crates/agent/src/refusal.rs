@@ -21,6 +21,15 @@ pub enum Refusal {
     OddRequest(&'static str),
     /// The token cannot be a pod's.
     Token(TokenError),
+    /// A known key of the cluster did not sign the token that names it.
+    TokenForged,
+    /// The token is of a pod on another node.
+    TokenOfAnotherNode {
+        /// The node that the token names.
+        node: String,
+        /// This node.
+        ours: String,
+    },
     /// EKS Auth was asked and there are no credentials.
     Exchange(ExchangeError),
     /// As many requests wait for an exchange as may.
@@ -43,8 +52,8 @@ impl Refusal {
         match self {
             Self::UnknownPath => 404,
             Self::MethodNotAllowed => 405,
-            Self::HostNotOurs { .. } => 403,
-            Self::OddRequest(_) | Self::Token(_) => 400,
+            Self::HostNotOurs { .. } | Self::TokenOfAnotherNode { .. } => 403,
+            Self::OddRequest(_) | Self::Token(_) | Self::TokenForged => 400,
             Self::Exchange(error) => match error {
                 ExchangeError::Refused { code: ErrorCode::Throttling, .. } => 503,
                 ExchangeError::Refused { code, .. } => code.status(),
@@ -78,6 +87,9 @@ impl Refusal {
             Self::HostNotOurs { .. } => "HostNotAllowed",
             Self::OddRequest(_) => "OddRequest",
             Self::Token(error) => error.reason(),
+            // What EKS Auth calls it.
+            Self::TokenForged => ErrorCode::InvalidToken.as_str(),
+            Self::TokenOfAnotherNode { .. } => "TokenForAnotherNode",
             Self::Exchange(error) => error.reason(),
             Self::TooBusy => "AgentTooBusy",
             Self::ShareUsedUp(_) => "SourceTooBusy",
@@ -99,6 +111,12 @@ impl Refusal {
             ),
             Self::OddRequest(what) => format!("The request cannot be answered: {what}."),
             Self::Token(error) => format!("{error}."),
+            Self::TokenForged => "Service account token is not signed by the key it names, which is one of this cluster's: send \
+                                  the content of the projected token file as it is."
+                .to_owned(),
+            Self::TokenOfAnotherNode { node, ours } => format!(
+                "Service account token is of a pod on node {node}, and this is {ours}: a token serves only on its pod's own node."
+            ),
             Self::Exchange(error) => exchange_message(error),
             Self::ShareUsedUp(what) => format!(
                 "This pod is held back so that others are served: {what}. Keep one client of the SDK instead of \

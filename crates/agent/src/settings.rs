@@ -2,6 +2,7 @@
 
 mod bind_hosts;
 mod mistakes;
+mod signing_keys;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
@@ -14,9 +15,11 @@ use runtime::{Environment, Limits, go_duration};
 
 use crate::command::ServerFlags;
 use crate::endpoint::Rates;
+use crate::verification::VerificationPolicy;
 pub use bind_hosts::{AWS_IPV4, AWS_IPV6, BindHost};
 use mistakes::Reader;
 pub use mistakes::{Mistake, Mistakes};
+pub use signing_keys::{Choice, SigningKeySettings};
 
 /// No node comes near.
 const MOST_A_SECOND: NonZeroU32 = NonZeroU32::new(10_000_000).expect("not zero");
@@ -48,6 +51,8 @@ pub struct Settings {
     pub rotate_credentials: bool,
     /// The audiences of which a token needs one.
     pub audiences: Vec<String>,
+    /// How tokens are checked on the node.
+    pub signing_keys: SigningKeySettings,
     /// How long one attempt of an exchange may take.
     pub budget: TimeBudget,
     /// How many attempts an exchange has within `hold`.
@@ -90,6 +95,7 @@ impl Settings {
             endpoint: None,
             rotate_credentials: false,
             audiences: vec![identity::AUDIENCE.to_owned()],
+            signing_keys: SigningKeySettings::default(),
             budget: TimeBudget::default(),
             attempts: 20,
             hold: Duration::from_secs(6),
@@ -118,6 +124,8 @@ impl Settings {
         settings.read_addresses(flags, &mut reader);
         settings.read_sessions(flags, &mut reader);
         settings.read_upstream(flags, environment, &mut reader);
+        let api_server = signing_keys::api_server(flags, environment);
+        settings.signing_keys = SigningKeySettings::read(flags, api_server.as_ref(), &mut reader);
         reader.set("--verbosity", flags.verbosity.as_deref(), &mut settings.verbosity);
         reader.finish(settings)
     }
@@ -281,6 +289,16 @@ impl Settings {
             },
             node: NodeDetails { name: self.node_name.clone(), ask_instance_metadata: self.instance_metadata },
             transport: self.transport.clone(),
+        }
+    }
+
+    /// How tokens are checked.
+    pub fn verification(&self) -> VerificationPolicy {
+        VerificationPolicy {
+            refresh: self.signing_keys.refresh,
+            max_age: self.signing_keys.max_age,
+            copy: self.signing_keys.cache.clone(),
+            node: self.node_name.clone(),
         }
     }
 

@@ -6,6 +6,7 @@ use agent::endpoint::EndpointMetrics;
 use agent::refusal::Refusal;
 use agent::session::SessionMetrics;
 use agent::upstream::PaceMetrics;
+use agent::verification::VerificationMetrics;
 use http::StatusCode;
 use prometheus::Registry;
 
@@ -16,6 +17,7 @@ fn docs_metrics_names_exactly_the_metrics_there_are() {
         .unwrap()
         .answered(StatusCode::NOT_FOUND, Some(&Refusal::UnknownPath));
     PaceMetrics::register(&registry).unwrap();
+    VerificationMetrics::register(&registry).unwrap();
     SessionMetrics::register(&registry).unwrap().renewal_failed(true, "ExpiredTokenException");
     let registered: BTreeSet<String> =
         registry.gather().iter().map(|family| family.name().to_owned()).collect();

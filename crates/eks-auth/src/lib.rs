@@ -23,5 +23,5 @@ pub use service::{
 };
 pub use signing_keys::{Issuer, SignatureError, SigningKeys, SigningKeysError};
 pub use sts::Sts;
-pub use transport::{Transport, TransportError, TransportSettings};
+pub use transport::{FetchError, Transport, TransportError, TransportSettings};
 pub use wire::{AssumeRoleRequest, AssumeRoleResponse, WireToken};

@@ -54,6 +54,16 @@ impl SigningKeys {
         if keys.is_empty() { Err(SigningKeysError::NoUsableKey) } else { Ok(Self(keys)) }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none; never so for keys that were read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether one of these keys signed the token, with an algorithm of the key's own kind.
     ///
     /// # Errors

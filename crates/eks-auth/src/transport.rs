@@ -183,10 +183,8 @@ impl Transport {
     /// # Errors
     /// When it does not come whole within five seconds, or has more than 1 MiB.
     pub async fn fetch(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let unreachable = |source: Box<dyn Error + Send + Sync>| FetchError::Unreachable {
-            url: url.to_owned(),
-            source,
-        };
+        let unreachable =
+            |source: Box<dyn Error + Send + Sync>| FetchError::Unreachable { url: url.to_owned(), source };
         let request = HttpRequest::get(url).map_err(|_| FetchError::NotAUrl(url.to_owned()))?;
         let settings = HttpConnectorSettings::builder()
             .connect_timeout(FETCH_PATIENCE)

@@ -6,13 +6,16 @@
 pub mod authority;
 pub mod canary;
 pub mod eks_auth_server;
+pub mod issuer_server;
 pub mod neighbours;
 pub mod network;
 pub mod process;
 pub mod rights;
 pub mod script;
+pub mod signing;
 pub mod token;
 pub mod wire;
 
 pub use script::{Script, Step};
+pub use signing::SigningKey;
 pub use token::TokenBuilder;

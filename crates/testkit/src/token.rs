@@ -51,6 +51,11 @@ impl TokenBuilder {
         self
     }
 
+    /// Its claims.
+    pub fn claims(&self) -> &Value {
+        &self.claims
+    }
+
     /// The token as it goes on the wire.
     pub fn raw(&self) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());

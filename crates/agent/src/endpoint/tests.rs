@@ -10,6 +10,7 @@ use testkit::{Script, Step, TokenBuilder, canary};
 use super::*;
 use crate::session::{Policy, SessionMetrics};
 use crate::upstream::{Pace, PaceMetrics, Upstream};
+use crate::verification::{VerificationMetrics, VerificationPolicy};
 
 struct Scripted(Script, Clock);
 
@@ -58,7 +59,13 @@ impl Room {
             rates: Rates::default(),
         };
         let metrics = EndpointMetrics::register(&registry).unwrap();
-        let verification = Verification::new(None, clock);
+        let verification = Verification::new(
+            Vec::new(),
+            VerificationPolicy::default(),
+            clock,
+            Chance::seeded(0),
+            VerificationMetrics::register(&registry).unwrap(),
+        );
         Self { endpoint: Endpoint::new(sessions, verification, clock, rules, metrics), clock, upstream }
     }
 

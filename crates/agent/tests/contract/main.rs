@@ -2,5 +2,6 @@
 
 mod own_calls;
 mod requests;
+mod verification;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_eks-pod-identity-agent");

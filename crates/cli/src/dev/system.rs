@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::settings::BindHost;
+use agent::verification::{InProcessKeys, KeySource};
 use agent::{Agent, EksAuthUpstream, SdkClock, World};
 use aws_smithy_async::time::SharedTimeSource;
 use control_plane::access_key::AccessKey;
@@ -111,12 +112,13 @@ impl System {
             settings.cluster.clone(),
             settings.session_duration,
             Arc::new(Lookup(Arc::clone(&store))),
-            Arc::clone(&tokens),
+            tokens,
             assumer(&settings, clock).await,
         );
         let answers =
             Api::new(service, Arc::clone(&store), &issuer, [access_key.clone()].into_iter().collect(), clock);
-        let agent = agent(&settings, &url, &access_key, tokens, clock)?;
+        let keys = Arc::new(InProcessKeys::new(url.clone(), issuer.key_set()));
+        let agent = agent(&settings, &url, &access_key, keys, clock)?;
         let sessions = agent.sessions();
         store.on_change(Box::new(move |id| sessions.association_changed(id.as_str())));
         let endpoint = agent.endpoints().first().copied().unwrap_or_else(|| on_loopback(settings.agent_port));
@@ -240,7 +242,7 @@ fn agent(
     settings: &Settings,
     url: &str,
     key: &AccessKey,
-    tokens: Arc<dyn TokenVerifier>,
+    keys: Arc<dyn KeySource>,
     clock: Clock,
 ) -> Result<Agent, OpenError> {
     let agent = agent::Settings {
@@ -264,8 +266,13 @@ fn agent(
         ..agent.upstream()
     };
     let upstream = EksAuthUpstream::new(upstream, clock);
-    let world =
-        World { clock, chance: Chance::system(), upstream, tokens: Some(tokens), registry: Registry::new() };
+    let world = World {
+        clock,
+        chance: Chance::system(),
+        upstream,
+        key_sources: vec![keys],
+        registry: Registry::new(),
+    };
     Agent::open(&agent, world).map_err(|error| match error {
         agent::OpenError::Bind(bind)
             if bind.address.port() == settings.metrics_port && settings.metrics_port != 0 =>

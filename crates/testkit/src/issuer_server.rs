@@ -1,0 +1,165 @@
+//! Whoever publishes signing keys: an issuer, or an API server with TLS and a service account's files.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::authority::Authority;
+
+/// The server. It stops when dropped.
+pub struct IssuerServer {
+    address: SocketAddr,
+    scheme: &'static str,
+    shared: Arc<Mutex<Publication>>,
+    task: JoinHandle<()>,
+}
+
+struct Publication {
+    issuer: String,
+    key_set: String,
+    minor: String,
+    status: u16,
+    calls: Vec<String>,
+}
+
+impl IssuerServer {
+    /// Publishes `key_set` for the issuer that it is itself.
+    pub async fn start(key_set: String) -> Self {
+        let mut server = Self::serve(None, String::new(), key_set).await;
+        server.publish_for(server.url());
+        server
+    }
+
+    /// Publishes `key_set` for `issuer` as an API server does, behind TLS with a certificate of `authority`.
+    pub async fn start_api_server(authority: &Authority, issuer: &str, key_set: String) -> Self {
+        Self::serve(Some(authority.acceptor()), issuer.to_owned(), key_set).await
+    }
+
+    async fn serve(tls: Option<TlsAcceptor>, issuer: String, key_set: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let minor = "34".to_owned();
+        let publication = Publication { issuer, key_set, minor, status: 200, calls: Vec::new() };
+        let shared = Arc::new(Mutex::new(publication));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let task = tokio::spawn(accept(listener, tls, Arc::clone(&shared)));
+        Self { address, scheme, shared, task }
+    }
+
+    /// Its URL, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on says that it is this issuer.
+    pub fn publish_for(&mut self, issuer: String) {
+        self.shared.lock().unwrap().issuer = issuer;
+    }
+
+    /// From now on publishes these keys.
+    pub fn publish(&self, key_set: String) {
+        self.shared.lock().unwrap().key_set = key_set;
+    }
+
+    /// From now on is of this minor version of Kubernetes.
+    pub fn is_minor_version(&self, minor: &str) {
+        self.shared.lock().unwrap().minor = minor.to_owned();
+    }
+
+    /// From now on answers everything with this status.
+    pub fn fail_with(&self, status: u16) {
+        self.shared.lock().unwrap().status = status;
+    }
+
+    /// How often the key set was asked for.
+    pub fn fetches(&self) -> usize {
+        self.shared.lock().unwrap().calls.iter().filter(|call| call.contains("/openid/v1/jwks")).count()
+    }
+
+    /// The head of each request so far.
+    pub fn calls(&self) -> Vec<String> {
+        self.shared.lock().unwrap().calls.clone()
+    }
+}
+
+impl Drop for IssuerServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Mutex<Publication>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (tls, shared) = (tls.clone(), Arc::clone(&shared));
+        connections.spawn(async move {
+            match tls {
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        answer(stream, &shared).await;
+                    }
+                }
+                None => answer(stream, &shared).await,
+            }
+        });
+    }
+}
+
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Mutex<Publication>) {
+    let mut read = Vec::new();
+    loop {
+        while !read.windows(4).any(|window| window == b"\r\n\r\n") {
+            let mut chunk = [0; 2048];
+            match stream.read(&mut chunk).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => read.extend_from_slice(&chunk[..count]),
+            }
+        }
+        let head = String::from_utf8_lossy(&read).into_owned();
+        read.clear();
+        let (status, body) = {
+            let mut publication = shared.lock().unwrap();
+            publication.calls.push(head.clone());
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            match path {
+                _ if publication.status != 200 => {
+                    (publication.status, json!({ "message": "no" }).to_string())
+                }
+                "/.well-known/openid-configuration" => {
+                    let issuer = &publication.issuer;
+                    let keys = format!("{}/openid/v1/jwks", issuer.trim_end_matches('/'));
+                    (200, json!({ "issuer": issuer, "jwks_uri": keys }).to_string())
+                }
+                "/openid/v1/jwks" => (200, publication.key_set.clone()),
+                "/version" => (200, json!({ "major": "1", "minor": publication.minor }).to_string()),
+                _ => (404, String::new()),
+            }
+        };
+        let answer = format!(
+            "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The files that kubelet puts into a pod, for API servers with certificates of `authority`.
+pub fn service_account_directory(authority: &Authority) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(authority.bundle(), directory.path().join("ca.crt")).unwrap();
+    std::fs::write(directory.path().join("token"), "token-of-the-agent").unwrap();
+    directory
+}
