@@ -16,7 +16,7 @@ pub(super) enum Refresh {
 }
 
 /// How the check of one token ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Verified,
     Forged,
@@ -26,6 +26,18 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
+    const ALL: [Self; 9] = [
+        Self::Verified,
+        Self::Forged,
+        Self::AnotherNode,
+        Self::NotOfAPod,
+        Self::Unknown(Unknown::Issuer),
+        Self::Unknown(Unknown::Key),
+        Self::Unknown(Unknown::ConfirmOnly),
+        Self::Unknown(Unknown::KeysTooOld),
+        Self::Unknown(Unknown::NoKeys),
+    ];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Verified => "verified",
@@ -80,6 +92,9 @@ impl VerificationMetrics {
             "pod_identity_signing_keys_max_age_seconds",
             "The age from which signing keys are not used any more",
         )?;
+        for verdict in Verdict::ALL {
+            checks.with_label_values(&[verdict.as_str()]);
+        }
         registry.register(Box::new(checks.clone()))?;
         registry.register(Box::new(keys.clone()))?;
         registry.register(Box::new(fetched.clone()))?;

@@ -128,7 +128,8 @@ impl Room {
 
     fn counted(&self, outcome: &str) -> bool {
         let text = prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
-        text.contains(&format!("pod_identity_token_checks_total{{outcome=\"{outcome}\"}}"))
+        let zero = format!("pod_identity_token_checks_total{{outcome=\"{outcome}\"}} 0");
+        text.contains(zero.trim_end_matches('0')) && !text.contains(&zero)
     }
 }
 
