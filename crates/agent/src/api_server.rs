@@ -1,17 +1,34 @@
 //! The cluster's API server, as a pod reaches it. Everything that asks it is optional: the agent starts and serves without.
+//!
+//! On the HTTP client that calls AWS, not on `kube`: see docs/decisions/0013-api-server-without-kube.md.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use http::Request;
-use kube::config::AuthInfo;
-use kube::{Client, Config};
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use identity::Secret;
 use runtime::Environment;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
+use serde::Deserialize;
 use thiserror::Error;
 
 /// Where kubelet puts what a pod needs to reach the API server.
 pub const SERVICE_ACCOUNT_DIRECTORY: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// How long connecting may take, and how long an answer may take to begin.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// No document that is asked for comes near.
+const LONGEST_DOCUMENT: usize = 1024 * 1024;
 
 /// Where the API server is, and how to be known there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,9 +62,15 @@ pub enum ApiServerError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The URL or the certificates make no client.
-    #[error("no connection to the API server can be set up")]
-    Unusable(#[source] Box<kube::Error>),
+    /// It cannot be reached.
+    #[error("the API server cannot be reached for {path}")]
+    Unreachable {
+        /// What was asked for.
+        path: String,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// It refused, for lack of permission.
     #[error("the API server does not let this service account read {path}: {message}")]
     Forbidden {
@@ -56,54 +79,64 @@ pub enum ApiServerError {
         /// Its words.
         message: String,
     },
-    /// It cannot be reached, or refused for another reason.
-    #[error("the API server does not give {path}")]
-    Failed {
+    /// It refused for another reason.
+    #[error("the API server does not give {path}: status {status}, {message}")]
+    Refused {
         /// What was asked for.
         path: String,
-        /// Why.
-        #[source]
-        source: Box<kube::Error>,
+        /// The HTTP status.
+        status: u16,
+        /// Its words.
+        message: String,
     },
+    /// It gave more than anything we ask for has.
+    #[error("the API server gave more than 1 MiB for {0}")]
+    TooLong(String),
 }
 
-/// A client of the API server. Clones share its connections.
+/// A client of the API server. Clones share its connection.
 #[derive(Clone)]
 pub struct ApiServer {
-    url: String,
-    client: Client,
+    url: Arc<str>,
+    token_file: Arc<Path>,
+    connector: SharedHttpConnector,
 }
 
 impl ApiServer {
-    /// A client; connects when it is asked for something. The token is read again as kubelet renews it.
+    /// A client; connects when it is asked for something.
     ///
     /// # Errors
-    /// When kubelet has not put the files there. Must be called inside a tokio runtime.
+    /// When kubelet has not put the files there.
     pub fn new(settings: &ApiServerSettings) -> Result<Self, ApiServerError> {
-        let unreadable = |path: &Path, source: Box<dyn Error + Send + Sync>| ApiServerError::Unreadable {
-            path: path.display().to_string(),
-            source,
-        };
         let authority = settings.directory.join("ca.crt");
-        let roots: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&authority)
-            .and_then(|roots| roots.map(|root| root.map(|root| root.to_vec())).collect());
-        let token = settings.directory.join("token");
-        std::fs::metadata(&token).map_err(|source| unreadable(&token, source.into()))?;
-        let url = settings.url.parse().map_err(|source| {
-            ApiServerError::Unusable(Box::new(kube::Error::HttpError(http::Error::from(source))))
-        })?;
-        let mut config = Config::new(url);
-        config.root_cert = Some(roots.map_err(|source| unreadable(&authority, source.into()))?);
-        config.auth_info = AuthInfo { token_file: Some(token.display().to_string()), ..AuthInfo::default() };
+        let roots = std::fs::read(&authority).map_err(|source| unreadable(&authority, source.into()))?;
+        let first = CertificateDer::pem_slice_iter(&roots).next();
+        if !matches!(first, Some(Ok(_))) {
+            return Err(unreadable(&authority, "it holds no certificate".into()));
+        }
+        let token_file = settings.directory.join("token");
+        std::fs::metadata(&token_file).map_err(|source| unreadable(&token_file, source.into()))?;
+        let trust = TrustStore::empty().with_pem_certificate(roots);
+        let tls = TlsContext::builder().with_trust_store(trust).build().unwrap_or_default();
+        let limits =
+            HttpConnectorSettings::builder().connect_timeout(PATIENCE).read_timeout(PATIENCE).build();
+        let mut builder = Connector::builder().pool_max_idle_per_host(1);
+        builder.set_connector_settings(Some(limits));
+        builder.set_sleep_impl(Some(SharedAsyncSleep::new(TokioSleep::new())));
         // It is on the cluster's own network, whatever proxy leads to AWS.
-        config.proxy_url = None;
-        let client = Client::try_from(config).map_err(|error| ApiServerError::Unusable(Box::new(error)))?;
-        Ok(Self { url: settings.url.clone(), client })
+        builder.set_proxy_config(Some(ProxyConfig::disabled()));
+        let connector =
+            builder.tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build();
+        Ok(Self {
+            url: settings.url.as_str().into(),
+            token_file: token_file.into(),
+            connector: SharedHttpConnector::new(connector),
+        })
     }
 
     /// Its URL.
-    pub fn url(&self) -> String {
-        self.url.clone()
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// The document at `path`.
@@ -111,18 +144,68 @@ impl ApiServer {
     /// # Errors
     /// When it cannot be had.
     pub async fn get(&self, path: &str) -> Result<Vec<u8>, ApiServerError> {
-        let request = Request::get(path).body(Vec::new());
-        let request = request.map_err(|source| failed(path, kube::Error::HttpError(source)))?;
-        let text = self.client.request_text(request).await.map_err(|source| failed(path, source))?;
-        Ok(text.into_bytes())
+        let body = self.open(path).await?;
+        match Limited::new(body, LONGEST_DOCUMENT).collect().await {
+            Ok(body) => Ok(body.to_bytes().to_vec()),
+            Err(error) if error.is::<LengthLimitError>() => Err(ApiServerError::TooLong(path.to_owned())),
+            Err(error) => Err(unreachable(path, error)),
+        }
+    }
+
+    /// What is at `path`, as it comes: for watches, which do not end by themselves.
+    ///
+    /// # Errors
+    /// When it does not begin to come.
+    pub async fn open(
+        &self,
+        path: &str,
+    ) -> Result<
+        impl http_body::Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>> + Unpin + use<>,
+        ApiServerError,
+    > {
+        // Read each time: kubelet renews it in place.
+        let token = Secret::from(
+            std::fs::read_to_string(&*self.token_file)
+                .map_err(|source| unreadable(&self.token_file, source.into()))?,
+        );
+        let mut request = HttpRequest::get(format!("{}{path}", self.url))
+            .map_err(|source| unreachable(path, source.into()))?;
+        let headers = request.headers_mut();
+        headers.insert("authorization", format!("Bearer {}", token.expose_str().trim()));
+        headers.insert("accept", "application/json");
+        headers.insert("user-agent", concat!("eks-pod-identity-agent/", env!("CARGO_PKG_VERSION")));
+        let response =
+            self.connector.call(request).await.map_err(|source| unreachable(path, source.into()))?;
+        let status = response.status();
+        let body = response.into_body();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let text = Limited::new(body, LONGEST_DOCUMENT).collect().await.map(|body| body.to_bytes());
+        Err(refused(path, status.as_u16(), &text.unwrap_or_default()))
     }
 }
 
-fn failed(path: &str, source: kube::Error) -> ApiServerError {
-    match source {
-        kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
-            ApiServerError::Forbidden { path: path.to_owned(), message: status.message.clone() }
-        }
-        source => ApiServerError::Failed { path: path.to_owned(), source: Box::new(source) },
+/// Kubernetes tells in a `Status` object why it refuses.
+fn refused(path: &str, status: u16, body: &[u8]) -> ApiServerError {
+    #[derive(Default, Deserialize)]
+    struct Status {
+        #[serde(default)]
+        message: String,
     }
+    let Status { message } = serde_json::from_slice(body).unwrap_or_default();
+    let message = message.chars().filter(|character| !character.is_control()).take(300).collect();
+    let path = path.to_owned();
+    match status {
+        401 | 403 => ApiServerError::Forbidden { path, message },
+        status => ApiServerError::Refused { path, status, message },
+    }
+}
+
+fn unreadable(path: &Path, source: Box<dyn Error + Send + Sync>) -> ApiServerError {
+    ApiServerError::Unreadable { path: path.display().to_string(), source }
+}
+
+fn unreachable(path: &str, source: Box<dyn Error + Send + Sync>) -> ApiServerError {
+    ApiServerError::Unreachable { path: path.to_owned(), source }
 }

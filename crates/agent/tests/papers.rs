@@ -24,7 +24,8 @@ async fn docs_metrics_names_exactly_the_metrics_there_are() {
         .answered(StatusCode::NOT_FOUND, Some(&Refusal::UnknownPath));
     PaceMetrics::register(&registry).unwrap();
     let metrics = VerificationMetrics::register(&registry).unwrap();
-    let keys = InProcessKeys::new("https://issuer.example".to_owned(), key_set([&SigningKey::ec("k1")]).into());
+    let keys =
+        InProcessKeys::new("https://issuer.example".to_owned(), key_set([&SigningKey::ec("k1")]).into());
     let policy = VerificationPolicy::default();
     let verification =
         Verification::new(vec![Arc::new(keys)], policy, Clock::system(), Chance::seeded(0), metrics);

@@ -14,6 +14,8 @@ use testkit::{SigningKey, TokenBuilder};
 
 use super::*;
 
+mod strangers;
+
 const ISSUER: &str = "https://issuer.example";
 const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -33,7 +33,7 @@ impl KeySource for ApiServerKeys {
     }
 
     fn name(&self) -> String {
-        self.api_server.url()
+        self.api_server.url().to_owned()
     }
 
     fn fetch(&self) -> BoxFuture<'_, Result<KeySet, FetchError>> {
