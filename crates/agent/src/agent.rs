@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::endpoint::{Endpoint, EndpointMetrics, OurHosts, Rules};
+use crate::pods::{PodMetrics, PodSource, Pods};
 use crate::session::{Policy, SessionMetrics, Sessions};
 use crate::settings::Settings;
 use crate::upstream::{Pace, PaceMetrics, Upstream};
@@ -27,6 +28,8 @@ pub struct World {
     pub upstream: Arc<dyn Upstream>,
     /// Who can tell the keys that sign the cluster's tokens; nobody, where tokens are not checked on the node.
     pub key_sources: Vec<Arc<dyn KeySource>>,
+    /// Who tells of the pods of this node; nobody, where they are not watched.
+    pub pod_source: Option<Arc<dyn PodSource>>,
     /// Where metrics are registered.
     pub registry: Registry,
 }
@@ -46,6 +49,7 @@ pub enum OpenError {
 pub struct Agent {
     upstream: Arc<dyn Upstream>,
     verification: Verification,
+    pods: Pods,
     sessions: Sessions,
     endpoint: Endpoint,
     endpoints: Vec<Listener>,
@@ -61,7 +65,7 @@ impl Agent {
     /// # Errors
     /// When a required address cannot be had; the text says which and what to do.
     pub fn open(settings: &Settings, world: World) -> Result<Self, OpenError> {
-        let World { clock, chance, upstream, key_sources, registry } = world;
+        let World { clock, chance, upstream, key_sources, pod_source, registry } = world;
         let endpoints = bind_endpoints(settings)?;
         let bound: Vec<SocketAddr> = endpoints.iter().map(Listener::local_addr).collect();
         let conditions =
@@ -83,15 +87,20 @@ impl Agent {
             max_requests: settings.max_requests,
             hosts: OurHosts::new(bound),
             rates: settings.rates,
+            source_check: settings.pods.source_check,
         };
         let metrics = VerificationMetrics::register(&registry)?;
-        let verification = Verification::new(key_sources, settings.verification(), clock, chance, metrics);
+        let verification =
+            Verification::new(key_sources, settings.verification(), clock, chance.clone(), metrics);
+        let pods = Pods::new(pod_source, clock, chance, PodMetrics::register(&registry)?);
         let metrics = EndpointMetrics::register(&registry)?;
-        let endpoint = Endpoint::new(sessions.clone(), verification.clone(), clock, rules, metrics);
+        let endpoint =
+            Endpoint::new(sessions.clone(), verification.clone(), pods.clone(), clock, rules, metrics);
         let metrics = SocketAddr::new(settings.metrics_address, settings.metrics_port);
         Ok(Self {
             upstream,
             verification,
+            pods,
             sessions,
             endpoint,
             endpoints,
@@ -140,6 +149,8 @@ impl Agent {
         let admin = Admin::probes_and_metrics(self.readiness, self.registry);
         info!(bind_addr = %self.metrics.local_addr(), "answering scrapes");
         tasks.spawn(self.metrics.serve(admin, drain.clone()));
+        let (pods, hearing, watch) = (self.pods, self.sessions.clone(), drain.clone());
+        tasks.spawn(async move { pods.watch(watch, |news| hearing.hear(news)).await });
         let sessions = self.sessions;
         let renewals = drain.clone();
         tasks.spawn(async move { sessions.keep_fresh(renewals).await });

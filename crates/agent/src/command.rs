@@ -111,6 +111,14 @@ pub struct ServerFlags {
     /// /var/run/secrets/kubernetes.io/serviceaccount]
     #[arg(long, value_name = "DIRECTORY", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub service_account_directory: Option<String>,
+    /// Whether the pods of this node are watched, so that sessions of those that are gone are forgotten: auto (in a cluster,
+    /// where NODE_NAME is set), on or off [default: auto]
+    #[arg(long, value_name = "WHEN", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub pod_watch: Option<String>,
+    /// Whether a token serves only from an address of its pod: off, on, or strict (no pods on the host's network, no unknown
+    /// ones) [default: off]
+    #[arg(long, value_name = "HOW", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub verify_source: Option<String>,
     /// How long a pod is kept waiting while its token is exchanged, and how long that is tried again [default: 6s]
     #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub hold_timeout: Option<String>,

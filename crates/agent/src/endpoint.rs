@@ -6,6 +6,7 @@ mod metrics;
 mod request;
 mod response;
 mod shares;
+mod source;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::debug;
 
+use crate::pods::Pods;
 use crate::refusal::Refusal;
 use crate::session::{Known, SessionId, Sessions};
 use crate::verification::Verification;
@@ -28,6 +30,8 @@ pub use hosts::OurHosts;
 pub use metrics::EndpointMetrics;
 pub use shares::Rates;
 use shares::Shares;
+pub use source::SourceCheck;
+use source::Sources;
 
 /// Where credentials are, on AWS's agent and on ours.
 pub const CREDENTIALS_PATH: &str = "/v1/credentials";
@@ -52,6 +56,8 @@ pub struct Rules {
     pub hosts: OurHosts,
     /// What one source of requests may do.
     pub rates: Rates,
+    /// How strictly the source of a request is looked at.
+    pub source_check: SourceCheck,
 }
 
 /// Answers pods. Clones share everything.
@@ -64,6 +70,7 @@ struct Shared {
     clock: Clock,
     rules: Rules,
     shares: Shares,
+    sources: Sources,
     seats: Arc<Semaphore>,
     metrics: EndpointMetrics,
 }
@@ -73,19 +80,25 @@ impl Endpoint {
     pub fn new(
         sessions: Sessions,
         verification: Verification,
+        pods: Pods,
         clock: Clock,
         rules: Rules,
         metrics: EndpointMetrics,
     ) -> Self {
         let seats = Arc::new(Semaphore::new(rules.max_requests));
         let shares = Shares::new(rules.rates, rules.hosts.addresses());
-        Self(Arc::new(Shared { sessions, verification, clock, rules, shares, seats, metrics }))
+        let sources = Sources::new(rules.source_check, pods);
+        Self(Arc::new(Shared { sessions, verification, clock, rules, shares, sources, seats, metrics }))
     }
 
     /// Answers what can be answered at once, which is almost everything; otherwise hands back the work that is left.
     fn begin<B: Body>(&self, request: &Request<B>, peer: SocketAddr) -> Result<Bytes, Unanswered> {
         let token = request::token(request, &self.0.rules.hosts)?;
         self.0.shares.take_request(peer, token)?;
+        if self.0.sources.is_on() {
+            // Before the look-up: a token that was carried away opens nothing, also while its session lives.
+            self.0.sources.check(request::parse(token)?.claims(), peer.ip())?;
+        }
         match self.0.sessions.look_up(token) {
             Known::Answer(answer) => Ok(answer),
             Known::Ageing(answer, id) => match self.seat() {

@@ -6,6 +6,7 @@ pub mod api_server;
 pub mod command;
 pub mod endpoint;
 pub mod link;
+pub mod pods;
 pub mod refusal;
 pub mod session;
 pub mod settings;

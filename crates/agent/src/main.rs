@@ -4,7 +4,7 @@ use std::alloc::System;
 use std::process::ExitCode;
 
 use agent::command::{self, Asked, InitializeFlags};
-use agent::{Agent, EksAuthUpstream, Settings, World, link, verification};
+use agent::{Agent, EksAuthUpstream, Settings, World, link, pods, verification};
 use anyhow::Context;
 use prometheus::Registry;
 use runtime::environment::ProcessEnvironment;
@@ -79,9 +79,17 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let signals = StopSignals::listen().context("signals cannot be handled")?;
     let upstream = EksAuthUpstream::new(settings.upstream(), clock);
     let key_sources = verification::sources(&settings.signing_keys, &settings.transport);
+    let pod_source = pods::source(&settings.pods);
     let agent = Agent::open(
         &settings,
-        World { clock, chance: Chance::system(), upstream, key_sources, registry: Registry::new() },
+        World {
+            clock,
+            chance: Chance::system(),
+            upstream,
+            key_sources,
+            pod_source,
+            registry: Registry::new(),
+        },
     )?;
     let (drain, readiness) = (Drain::new(), agent.readiness());
     let work = agent.serve(drain.watch());

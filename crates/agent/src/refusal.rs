@@ -30,6 +30,8 @@ pub enum Refusal {
         /// This node.
         ours: String,
     },
+    /// The connection is not from the pod that the token names.
+    NotFromThePod,
     /// EKS Auth was asked and there are no credentials.
     Exchange(ExchangeError),
     /// As many requests wait for an exchange as may.
@@ -52,7 +54,7 @@ impl Refusal {
         match self {
             Self::UnknownPath => 404,
             Self::MethodNotAllowed => 405,
-            Self::HostNotOurs { .. } | Self::TokenOfAnotherNode { .. } => 403,
+            Self::HostNotOurs { .. } | Self::TokenOfAnotherNode { .. } | Self::NotFromThePod => 403,
             Self::OddRequest(_) | Self::Token(_) | Self::TokenForged => 400,
             Self::Exchange(error) => match error {
                 ExchangeError::Refused { code: ErrorCode::Throttling, .. } => 503,
@@ -90,6 +92,7 @@ impl Refusal {
             // What EKS Auth calls it.
             Self::TokenForged => ErrorCode::InvalidToken.as_str(),
             Self::TokenOfAnotherNode { .. } => "TokenForAnotherNode",
+            Self::NotFromThePod => "NotFromThePod",
             Self::Exchange(error) => error.reason(),
             Self::TooBusy => "AgentTooBusy",
             Self::ShareUsedUp(_) => "SourceTooBusy",
@@ -117,6 +120,10 @@ impl Refusal {
             Self::TokenOfAnotherNode { node, ours } => format!(
                 "Service account token is of a pod on node {node}, and this is {ours}: a token serves only on its pod's own node."
             ),
+            Self::NotFromThePod => "The connection does not come from an address of the pod that the token names: a token serves its own \
+                                    pod only. If it is this pod's, something between it and the agent changes its address; --verify-source \
+                                    cannot be used with that."
+                .to_owned(),
             Self::Exchange(error) => exchange_message(error),
             Self::ShareUsedUp(what) => format!(
                 "This pod is held back so that others are served: {what}. Keep one client of the SDK instead of \

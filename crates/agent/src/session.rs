@@ -5,7 +5,7 @@
 //!   fresh ──(due)──► due ──(renewed)──► fresh
 //!     │               │ refused for good ──► forgotten
 //!     │               └ failed otherwise: kept until its last moments, tried again with growing pauses
-//!     └── its association has changed, or others were used more recently ──► forgotten
+//!     └── its association has changed, its pod is over, or others were used more recently ──► forgotten
 //! ```
 
 mod answer;
@@ -30,6 +30,7 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
+use crate::pods::News;
 use crate::refusal::Refusal;
 use crate::upstream::{Pace, Upstream};
 use exchange::Purpose;
@@ -46,6 +47,9 @@ const MOST_EXCHANGES: usize = 1_024;
 /// How long a pod waits for newer credentials when those at hand are good but near their end. Less than a second, which is
 /// all that some SDKs wait.
 const WORTH_A_WAIT: Duration = Duration::from_millis(750);
+
+/// A session this young is not measured by a list of pods: its pod may be younger than the list.
+const LATE_NEWS: Duration = Duration::from_secs(120);
 
 /// How sessions are kept.
 #[derive(Clone, Copy, Debug)]
@@ -384,6 +388,27 @@ impl Sessions {
         };
         (0..forgotten).for_each(|_| self.0.metrics.evicted());
         info!(association_id, forgotten, "an association has changed");
+    }
+
+    /// What has become known of the node's pods: sessions of those that are over are forgotten, and not renewed.
+    pub fn hear(&self, news: News) {
+        let over = match news {
+            News::Over(uid) => vec![uid],
+            News::All { living, as_of } => {
+                // The list may be older than what was obtained just before: the clocks are not the same.
+                let before = as_of.checked_sub(LATE_NEWS).unwrap_or(SystemTime::UNIX_EPOCH);
+                let mut of_sessions = self.0.state().store.pods_before(before);
+                of_sessions.retain(|uid| !living.contains(uid));
+                of_sessions
+            }
+        };
+        for uid in over {
+            let forgotten = self.0.state().store.pod_is_over(&uid);
+            if forgotten > 0 {
+                self.0.metrics.evicted();
+                debug!(pod_uid = uid, "forgot a session: its pod is over");
+            }
+        }
     }
 
     /// Forgets a session on purpose.

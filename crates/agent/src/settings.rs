@@ -2,6 +2,7 @@
 
 mod bind_hosts;
 mod mistakes;
+mod pods;
 mod signing_keys;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,6 +20,7 @@ use crate::verification::VerificationPolicy;
 pub use bind_hosts::{AWS_IPV4, AWS_IPV6, BindHost};
 use mistakes::Reader;
 pub use mistakes::{Mistake, Mistakes};
+pub use pods::{PodSettings, PodWatch};
 pub use signing_keys::{Choice, SigningKeySettings};
 
 /// No node comes near.
@@ -53,6 +55,8 @@ pub struct Settings {
     pub audiences: Vec<String>,
     /// How tokens are checked on the node.
     pub signing_keys: SigningKeySettings,
+    /// What is done with the pods of this node.
+    pub pods: PodSettings,
     /// How long one attempt of an exchange may take.
     pub budget: TimeBudget,
     /// How many attempts an exchange has within `hold`.
@@ -96,6 +100,7 @@ impl Settings {
             rotate_credentials: false,
             audiences: vec![identity::AUDIENCE.to_owned()],
             signing_keys: SigningKeySettings::default(),
+            pods: PodSettings::default(),
             budget: TimeBudget::default(),
             attempts: 20,
             hold: Duration::from_secs(6),
@@ -126,6 +131,7 @@ impl Settings {
         settings.read_upstream(flags, environment, &mut reader);
         let api_server = signing_keys::api_server(flags, environment);
         settings.signing_keys = SigningKeySettings::read(flags, api_server.as_ref(), &mut reader);
+        settings.pods = PodSettings::read(flags, environment, api_server.as_ref(), &mut reader);
         reader.set("--verbosity", flags.verbosity.as_deref(), &mut settings.verbosity);
         reader.finish(settings)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::endpoint::EndpointMetrics;
+use agent::pods::{PodMetrics, Pods};
 use agent::refusal::Refusal;
 use agent::session::SessionMetrics;
 use agent::upstream::PaceMetrics;
@@ -23,6 +24,8 @@ async fn docs_metrics_names_exactly_the_metrics_there_are() {
         .unwrap()
         .answered(StatusCode::NOT_FOUND, Some(&Refusal::UnknownPath));
     PaceMetrics::register(&registry).unwrap();
+    let metrics = PodMetrics::register(&registry).unwrap();
+    let _ = Pods::new(None, Clock::system(), Chance::seeded(0), metrics);
     let metrics = VerificationMetrics::register(&registry).unwrap();
     let keys =
         InProcessKeys::new("https://issuer.example".to_owned(), key_set([&SigningKey::ec("k1")]).into());

@@ -9,6 +9,7 @@ pub mod eks_auth_server;
 pub mod issuer_server;
 pub mod neighbours;
 pub mod network;
+pub mod pod_watch_server;
 pub mod process;
 pub mod rights;
 pub mod script;

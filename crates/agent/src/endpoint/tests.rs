@@ -8,6 +8,7 @@ use runtime::Chance;
 use testkit::{Script, Step, TokenBuilder, canary};
 
 use super::*;
+use crate::pods::PodMetrics;
 use crate::session::{Policy, SessionMetrics};
 use crate::upstream::{Pace, PaceMetrics, Upstream};
 use crate::verification::{VerificationMetrics, VerificationPolicy};
@@ -57,8 +58,10 @@ impl Room {
             max_requests,
             hosts: OurHosts::new([]),
             rates: Rates::default(),
+            source_check: SourceCheck::Off,
         };
         let metrics = EndpointMetrics::register(&registry).unwrap();
+        let pods = Pods::new(None, clock, Chance::seeded(0), PodMetrics::register(&registry).unwrap());
         let verification = Verification::new(
             Vec::new(),
             VerificationPolicy::default(),
@@ -66,7 +69,7 @@ impl Room {
             Chance::seeded(0),
             VerificationMetrics::register(&registry).unwrap(),
         );
-        Self { endpoint: Endpoint::new(sessions, verification, clock, rules, metrics), clock, upstream }
+        Self { endpoint: Endpoint::new(sessions, verification, pods, clock, rules, metrics), clock, upstream }
     }
 
     fn token(&self) -> TokenBuilder {

@@ -87,6 +87,12 @@ fn is_renewable(sessions: &Sessions, id: SessionId, now: SystemTime) -> bool {
         sessions.forget(id);
         return false;
     }
+    if session.is_abandoned() {
+        // Whoever shows its token still gets what it has; a new exchange is EKS Auth's to refuse.
+        let end = session.expires() - LAST_MOMENTS;
+        state.store.schedule(id, end);
+        return false;
+    }
     if session.has_a_good_token(now) {
         return true;
     }

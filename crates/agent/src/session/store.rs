@@ -49,6 +49,10 @@ pub(super) struct Session {
     credentials: Kept,
     due: SystemTime,
     failures: u32,
+    /// The uid that the token of an unverified session claims: enough to stop renewing it, not to take it away.
+    claimed: Option<Box<str>>,
+    /// Whether its pod is over, so that it is not renewed.
+    is_abandoned: bool,
     /// When it was last seen to be in use, to [`RECENTLY`].
     used: SystemTime,
 }
@@ -109,6 +113,16 @@ impl Session {
     /// When its credentials end.
     pub(super) fn expires(&self) -> SystemTime {
         self.credentials.expires
+    }
+
+    /// Whether nobody needs it renewed.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.is_abandoned
+    }
+
+    /// The uid of its pod, verified or claimed.
+    fn uid(&self) -> Option<&str> {
+        self.pod.as_ref().map(PodUid::as_str).or(self.claimed.as_deref())
     }
 
     /// How often its renewal has failed since it last succeeded.
@@ -307,8 +321,14 @@ impl<H: BuildHasher + Default> Store<H> {
             Owner::Pod(pod) => Some(pod.clone()),
             Owner::Token(_) => None,
         };
+        let claimed = match owner {
+            Owner::Pod(_) => None,
+            Owner::Token(_) => token.claims().pod_uid().map(Box::from),
+        };
         let session = Session {
             pod: pod.clone(),
+            claimed,
+            is_abandoned: false,
             newest: Secret::from(token.secret().expose()),
             newest_expires: token.claims().expires,
             earlier: Vec::new(),
@@ -386,6 +406,26 @@ impl<H: BuildHasher + Default> Store<H> {
             self.sessions.iter().filter(|(_, session)| *session.credentials.association == *association);
         let of_it: Vec<SessionId> = of_it.map(|(id, _)| *id).collect();
         of_it.into_iter().filter(|id| self.remove(*id)).count()
+    }
+
+    /// The pod of this uid is over: its session is forgotten. Those that only claim to be its are not renewed any more; what
+    /// they have is theirs. How many were forgotten.
+    pub(super) fn pod_is_over(&mut self, uid: &str) -> usize {
+        for (_, session) in self.sessions.iter_mut() {
+            if session.claimed.as_deref() == Some(uid) {
+                session.is_abandoned = true;
+            }
+        }
+        match self.pods.get(uid).copied() {
+            Some(id) => usize::from(self.remove(id)),
+            None => 0,
+        }
+    }
+
+    /// The uids of pods that sessions are of, or claim to be, and that had them before `before`.
+    pub(super) fn pods_before(&self, before: SystemTime) -> Vec<String> {
+        let older = self.sessions.iter().filter(|(_, session)| session.credentials.obtained < before);
+        older.filter_map(|(_, session)| session.uid().map(str::to_owned)).collect()
     }
 
     /// A session without counting as its use.

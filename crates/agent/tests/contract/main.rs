@@ -1,6 +1,7 @@
 //! The contract ring: the real agent as a process, asked byte for byte as clients ask, calling as AWS's tools call.
 
 mod own_calls;
+mod pods;
 mod requests;
 mod verification;
 

@@ -270,6 +270,7 @@ fn agent(
         clock,
         chance: Chance::system(),
         upstream,
+        pod_source: None,
         key_sources: vec![keys],
         registry: Registry::new(),
     };

@@ -100,3 +100,48 @@ async fn pods_of_one_name_are_told_apart_by_their_uids() {
     assert_eq!(room.ask_verified(&first).await.unwrap(), key(1));
     assert_eq!(room.ask_verified(&second).await.unwrap(), key(2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_session_of_a_pod_that_is_over_is_forgotten_and_not_renewed() {
+    let room = Room::new([], Step::issue());
+    room.keep_fresh();
+    let (ended, lives) = (room.token("web-0"), room.token("web-1"));
+    room.ask_verified(&ended).await.unwrap();
+    room.ask_verified(&lives).await.unwrap();
+    room.sessions.hear(News::Over("uid-of-web-0".to_owned()));
+    assert_eq!(room.sessions.len(), 1);
+    sleep(HOUR * 3).await;
+    assert_eq!(room.upstream.script.calls()[2..], [lives.digest()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_claims_to_be_of_a_pod_that_is_over_keeps_what_it_has_and_gets_nothing_newer() {
+    let room = Room::new([], Step::issue());
+    room.keep_fresh();
+    let token = room.token("web-0");
+    room.ask(&token).await.unwrap();
+    room.sessions.hear(News::Over("uid-of-web-0".to_owned()));
+    sleep(HOUR * 5).await;
+    assert_eq!((room.ask(&token).await.unwrap(), room.calls()), (key(1), 1));
+    sleep(HOUR).await;
+    assert!(room.sessions.is_empty(), "until its credentials end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_pods_ends_sessions_of_those_that_are_not_in_it_but_not_of_younger_ones() {
+    let room = Room::new([], Step::issue());
+    for pod in ["lives", "gone"] {
+        room.ask_verified(&room.token(pod)).await.unwrap();
+    }
+    sleep(HOUR).await;
+    let as_of = room.clock.now();
+    room.ask_verified(&room.token("younger")).await.unwrap();
+    let living = ["uid-of-lives".to_owned()].into();
+    room.sessions.hear(News::All { living, as_of });
+    assert_eq!(room.sessions.len(), 2);
+    let calls = room.calls();
+    for pod in ["lives", "younger"] {
+        room.ask_verified(&room.token(pod)).await.unwrap();
+    }
+    assert_eq!(room.calls(), calls);
+}
