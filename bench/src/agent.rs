@@ -39,8 +39,20 @@ pub(crate) fn start_one(
     settings: &Settings,
     place: Place,
     name: &str,
+    addresses: [SocketAddr; 3],
+    flags: &[&str],
+) -> Result<Process> {
+    start_in(settings, place, name, addresses, flags, [])
+}
+
+/// The same, in an environment that has these variables too.
+pub(crate) fn start_in(
+    settings: &Settings,
+    place: Place,
+    name: &str,
     [pods, probes, metrics]: [SocketAddr; 3],
     flags: &[&str],
+    environment: impl IntoIterator<Item = (&'static str, String)>,
 ) -> Result<Process> {
     let mut command = match place {
         Place::Pinned => machine::pinned(SERVER_CORE, &settings.agent),
@@ -59,5 +71,6 @@ pub(crate) fn start_one(
     command.env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE");
     command.env("AWS_SECRET_ACCESS_KEY", "x");
     command.env("AWS_EC2_METADATA_DISABLED", "true");
+    command.envs(environment);
     Process::spawn(command, &settings.work.join(format!("{name}.log")), Ending::Kill)
 }

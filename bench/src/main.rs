@@ -1,6 +1,6 @@
 //! Measures the agent beside nginx, in one run on one machine: the same answer, the same core, the same load.
 //! `bench run` does all of it; `upstream`, `load` and `spin` are its parts, usable alone. `bench sessions` measures
-//! what sessions, renewals and a neighbour's flood cost; `bench associations` what calls to `pod-identity dev` cost at several
+//! what sessions, renewals and a neighbour's flood cost; `bench verification` what the check of tokens does; `bench associations` what calls to `pod-identity dev` cost at several
 //! numbers of associations.
 
 mod agent;
@@ -31,6 +31,7 @@ mod tally;
 mod throughput;
 mod token;
 mod upstream;
+mod verification;
 mod wire;
 
 use anyhow::{Result, bail};
@@ -51,6 +52,7 @@ async fn obey(command: Command) -> Result<()> {
     match command {
         Command::Run(settings) => run::run(&settings).await,
         Command::Sessions(settings) => sessions::run(&settings).await,
+        Command::Verification(settings) => verification::run(&settings).await,
         Command::Associations(settings) => associations::run(&settings).await,
         Command::Upstream { port, delay } => upstream::serve(port, delay).await,
         Command::Load(load) => load.run().await,

@@ -19,6 +19,7 @@ use crate::run;
 use crate::settings::Settings;
 use crate::token::Tokens;
 use crate::upstream::Upstream;
+pub(crate) use subject::{AT_ONCE, Subject};
 
 /// Measures everything, writes the results and prints them. An error if any answer was not what it should be.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {

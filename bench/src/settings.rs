@@ -35,6 +35,8 @@ const USAGE: &str = "\
 bench run [--quick] [--precedence]      measure everything; AGENT_BIN names the agent, AGENT_FLAGS adds flags to it;
                                         with --precedence all else in this machine has to wait meanwhile
 bench sessions [--quick] [--precedence] measure what sessions, renewals and a neighbour's flood cost; AGENT_BIN, AGENT_FLAGS
+bench verification [--quick] [--precedence]
+                                        measure what the check of tokens and the watch of pods cost; AGENT_BIN, AGENT_FLAGS
 bench associations [--quick] [--precedence]
                                         measure calls to `pod-identity dev` at 10, 1,000 and 20,000 associations;
                                         POD_IDENTITY_BIN names it
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Run(Settings),
     /// Measure what sessions cost.
     Sessions(Settings),
+    /// Measure what the check of tokens costs.
+    Verification(Settings),
     /// Measure what calls cost at several numbers of associations.
     Associations(AssociationSettings),
     /// Be the fake EKS Auth.
@@ -130,6 +134,9 @@ fn parse(words: &[String], environment: impl Fn(&str) -> Option<String>) -> Resu
     let parsed = match command.as_str() {
         "run" => Command::Run(of_agent(&mut flags, &environment, "bench/.work")),
         "sessions" => Command::Sessions(of_agent(&mut flags, &environment, "bench/.work/sessions")),
+        "verification" => {
+            Command::Verification(of_agent(&mut flags, &environment, "bench/.work/verification"))
+        }
         "associations" => Command::Associations(AssociationSettings {
             pod_identity: environment("POD_IDENTITY_BIN")
                 .unwrap_or_else(|| "target/release/pod-identity".into())

@@ -18,19 +18,19 @@ use crate::token::Noise;
 use crate::wire::{self, Head};
 
 /// Sessions that begin at once. The next ones wait for them, however long exchanges take.
-pub(super) const AT_ONCE: usize = 64;
+pub(crate) const AT_ONCE: usize = 64;
 
 /// An agent with sessions.
-pub(super) struct Subject {
-    pub(super) process: Process,
-    pub(super) address: SocketAddr,
+pub(crate) struct Subject {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
     /// Those of its sessions, in no order.
-    pub(super) tokens: Vec<String>,
+    pub(crate) tokens: Vec<String>,
 }
 
 impl Subject {
     /// Starts one that has no sessions.
-    pub(super) async fn start(settings: &Settings, name: &str, number: u16, flags: &[&str]) -> Result<Self> {
+    pub(crate) async fn start(settings: &Settings, name: &str, number: u16, flags: &[&str]) -> Result<Self> {
         let addresses @ [address, probes, _] = agent_addresses(number);
         let mut process = agent::start_one(settings, Place::Pinned, name, addresses, flags)?;
         start::healthy(&mut process, probes).await?;
@@ -38,7 +38,7 @@ impl Subject {
     }
 
     /// Begins a session for each of these tokens.
-    pub(super) async fn fill(&mut self, tokens: Vec<String>) -> Result<()> {
+    pub(crate) async fn fill(&mut self, tokens: Vec<String>) -> Result<()> {
         for some in tokens.chunks(AT_ONCE) {
             let requests = some.iter().map(|token| self.request(token)).collect();
             let faults = burst::run(self.address, requests, None).await?.faults;
@@ -51,7 +51,7 @@ impl Subject {
     }
 
     /// As many answers as possible for these tokens in turn; with the CPU time they took.
-    pub(super) async fn closed(&self, settings: &Settings, tokens: &[String]) -> Result<(Yield, Duration)> {
+    pub(crate) async fn closed(&self, settings: &Settings, tokens: &[String]) -> Result<(Yield, Duration)> {
         let head = self.answer(tokens).await?;
         let load = ClosedLoop {
             address: self.address,
@@ -67,7 +67,7 @@ impl Subject {
     }
 
     /// Answers for these tokens in turn, at a steady rate, on connections that are kept.
-    pub(super) async fn open(&self, schedule: Schedule, tokens: &[String]) -> Result<Tally> {
+    pub(crate) async fn open(&self, schedule: Schedule, tokens: &[String]) -> Result<Tally> {
         let head = self.answer(tokens).await?;
         let load = OpenLoop {
             address: self.address,
@@ -80,12 +80,12 @@ impl Subject {
     }
 
     /// A pod's request.
-    pub(super) fn request(&self, token: &str) -> Vec<u8> {
+    pub(crate) fn request(&self, token: &str) -> Vec<u8> {
         wire::credentials_request(self.address, token, Connections::KeptAlive)
     }
 
     /// How large an answer is: all have one size.
-    pub(super) async fn answer(&self, tokens: &[String]) -> Result<Head> {
+    pub(crate) async fn answer(&self, tokens: &[String]) -> Result<Head> {
         let token = tokens.first().context("nothing to ask")?;
         Ok(wire::ask_once(self.address, &self.request(token)).await?.0)
     }

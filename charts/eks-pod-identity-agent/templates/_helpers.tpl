@@ -146,3 +146,8 @@ labels:
   replacement: "[${1}]:{{ .Values.metrics.port }}"
   targetLabel: __address__
 {{- end }}
+
+{{- /* Whether the agent watches pods: not with the service account that all pods of the namespace have, who would all get its rights. */}}
+{{- define "agent.watchesPods" -}}
+{{- if and .Values.podWatch.enabled (or .Values.serviceAccount.create .Values.serviceAccount.name) }}true{{ end }}
+{{- end }}

@@ -1,7 +1,7 @@
 //! Tokens are checked on the node: what that costs EKS Auth, and what goes on without.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use testkit::authority::Authority;
 use testkit::eks_auth_server::{EksAuthServer, Reply};
@@ -9,6 +9,7 @@ use testkit::issuer_server::{IssuerServer, service_account_directory};
 use testkit::process::{AgentProcess, Start};
 use testkit::signing::key_set;
 use testkit::{SigningKey, TokenBuilder};
+use tokio::time::Instant;
 
 use super::BINARY;
 
