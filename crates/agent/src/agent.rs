@@ -1,6 +1,7 @@
 //! The agent put together: open binds everything and fails loudly, serve runs it until it is drained.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use prometheus::Registry;
@@ -12,6 +13,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::endpoint::{Endpoint, EndpointMetrics, OurHosts, Rules};
+use crate::handover::{Predecessor, Successors};
 use crate::pods::{PodMetrics, PodSource, Pods};
 use crate::session::{Policy, SessionMetrics, Sessions};
 use crate::settings::Settings;
@@ -30,6 +32,8 @@ pub struct World {
     pub key_sources: Vec<Arc<dyn KeySource>>,
     /// Who tells of the pods of this node; nobody, where they are not watched.
     pub pod_source: Option<Arc<dyn PodSource>>,
+    /// The agent whose place this one takes, if there is one.
+    pub predecessor: Option<Predecessor>,
     /// Where metrics are registered.
     pub registry: Registry,
 }
@@ -57,6 +61,8 @@ pub struct Agent {
     metrics: Listener,
     readiness: Readiness,
     registry: Registry,
+    predecessor: Option<Predecessor>,
+    handover_socket: Option<PathBuf>,
 }
 
 impl Agent {
@@ -65,7 +71,7 @@ impl Agent {
     /// # Errors
     /// When a required address cannot be had; the text says which and what to do.
     pub fn open(settings: &Settings, world: World) -> Result<Self, OpenError> {
-        let World { clock, chance, upstream, key_sources, pod_source, registry } = world;
+        let World { clock, chance, upstream, key_sources, pod_source, mut predecessor, registry } = world;
         let endpoints = bind_endpoints(settings)?;
         let bound: Vec<SocketAddr> = endpoints.iter().map(Listener::local_addr).collect();
         let conditions =
@@ -97,6 +103,22 @@ impl Agent {
         let endpoint =
             Endpoint::new(sessions.clone(), verification.clone(), pods.clone(), clock, rules, metrics);
         let metrics = SocketAddr::new(settings.metrics_address, settings.metrics_port);
+        let probes = bind_probes(settings)?;
+        let metrics = bind(settings, metrics, Limits::default())?;
+        if let Some(predecessor) = &mut predecessor {
+            let all = std::mem::take(&mut predecessor.sessions);
+            let taken = all.iter().filter(|handed| sessions.take_over(handed)).count();
+            let keys = predecessor.keys.take();
+            keys.into_iter().for_each(|keys| verification.take_over(keys));
+            info!(sessions = taken, "took over from the agent before");
+            // Now that nothing is lost by it.
+            for listener in endpoints.iter().chain(&probes).chain([&metrics]) {
+                if let Err(error) = listener.take_all() {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(address = %listener.local_addr(), error, "new connections still reach the agent before, too");
+                }
+            }
+        }
         Ok(Self {
             upstream,
             verification,
@@ -104,10 +126,12 @@ impl Agent {
             sessions,
             endpoint,
             endpoints,
-            probes: bind_probes(settings.probe_port)?,
-            metrics: Listener::bind(metrics, Limits::default())?,
+            probes,
+            metrics,
             readiness,
             registry,
+            predecessor,
+            handover_socket: settings.handover_socket.clone(),
         })
     }
 
@@ -151,6 +175,11 @@ impl Agent {
         tasks.spawn(self.metrics.serve(admin, drain.clone()));
         let (pods, hearing, watch) = (self.pods, self.sessions.clone(), drain.clone());
         tasks.spawn(async move { pods.watch(watch, |news| hearing.hear(news)).await });
+        if let Some(path) = self.handover_socket {
+            let (sessions, verification) = (self.sessions.clone(), self.verification.clone());
+            let (predecessor, watch) = (self.predecessor, drain.clone());
+            tasks.spawn(hand_over(path, predecessor, sessions, verification, watch));
+        }
         let sessions = self.sessions;
         let renewals = drain.clone();
         tasks.spawn(async move { sessions.keep_fresh(renewals).await });
@@ -176,12 +205,55 @@ impl Agent {
     }
 }
 
+/// Hears the agent before to its end, and waits for the next.
+async fn hand_over(
+    path: PathBuf,
+    predecessor: Option<Predecessor>,
+    sessions: Sessions,
+    verification: Verification,
+    drain: DrainWatch,
+) {
+    let successors = match Successors::open(&path) {
+        Ok(successors) => Some(successors),
+        Err(error) => {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "the agent that takes this one's place will start without its sessions"
+            );
+            None
+        }
+    };
+    let before = async {
+        if let Some(predecessor) = predecessor {
+            tokio::select! {
+                () = drain.started() => {}
+                () = predecessor.follow(&sessions) => {}
+            }
+        }
+    };
+    let after = async {
+        match successors {
+            Some(successors) => successors.serve(&sessions, &verification, &drain).await,
+            None => drain.started().await,
+        }
+    };
+    tokio::join!(before, after);
+}
+
+/// A listener: beside the agent before and the one after, where there is a hand-over.
+fn bind(settings: &Settings, address: SocketAddr, limits: Limits) -> Result<Listener, BindError> {
+    match settings.handover_socket {
+        Some(_) => Listener::bind_shared(address, limits),
+        None => Listener::bind(address, limits),
+    }
+}
+
 /// Every required address, and of the others those that this node has.
 fn bind_endpoints(settings: &Settings) -> Result<Vec<Listener>, BindError> {
     let mut listeners = Vec::new();
     for host in &settings.bind_hosts {
         let address = SocketAddr::new(host.address, settings.port);
-        match Listener::bind(address, settings.limits.clone()) {
+        match bind(settings, address, settings.limits.clone()) {
             Ok(listener) => listeners.push(listener),
             Err(error) if !host.required && error.is_address_missing() => {
                 warn!(%address, "this node has no such address, serving without it; name it with -b to require it");
@@ -193,14 +265,15 @@ fn bind_endpoints(settings: &Settings) -> Result<Vec<Listener>, BindError> {
 }
 
 /// Localhost in both families: kubelet may dial either. IPv6 where there is any.
-fn bind_probes(port: u16) -> Result<Vec<Listener>, BindError> {
-    let first = Listener::bind(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), Limits::default())?;
+fn bind_probes(settings: &Settings) -> Result<Vec<Listener>, BindError> {
+    let port = settings.probe_port;
+    let first = bind(settings, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), Limits::default())?;
     if port == 0 {
         // A port that is free in one family need not be free in the other.
         return Ok(vec![first]);
     }
     let second = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
-    match Listener::bind(second, Limits::default()) {
+    match bind(settings, second, Limits::default()) {
         Ok(second) => Ok(vec![first, second]),
         Err(error) if error.is_address_missing() => Ok(vec![first]),
         Err(error) => Err(error),

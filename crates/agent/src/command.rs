@@ -119,6 +119,10 @@ pub struct ServerFlags {
     /// ones) [default: off]
     #[arg(long, value_name = "HOW", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub verify_source: Option<String>,
+    /// Unix socket over which an agent hands its sessions to the one that takes its place; both share their ports then
+    /// [default: none]
+    #[arg(long, value_name = "PATH", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub handover_socket: Option<String>,
     /// How long a pod is kept waiting while its token is exchanged, and how long that is tried again [default: 6s]
     #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub hold_timeout: Option<String>,

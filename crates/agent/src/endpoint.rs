@@ -10,6 +10,7 @@ mod source;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, Ready, ready};
@@ -36,11 +37,15 @@ use source::Sources;
 /// Where credentials are, on AWS's agent and on ours.
 pub const CREDENTIALS_PATH: &str = "/v1/credentials";
 
+/// SDKs that keep a connection ask again within this, if they are busy; who stops then must not cost them a request.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// What the pods' listeners grant, but for what settings change: heads of 16 KiB within 2 s.
 pub fn limits() -> Limits {
     Limits {
         refusal: response::on_the_wire(&Refusal::TooManyConnections),
         head_too_slow: response::on_the_wire(&Refusal::RequestTooSlow),
+        linger: LINGER,
         ..Limits::default()
     }
 }

@@ -5,6 +5,7 @@ mod agent;
 pub mod api_server;
 pub mod command;
 pub mod endpoint;
+pub mod handover;
 pub mod link;
 pub mod pods;
 pub mod refusal;

@@ -4,6 +4,7 @@ use std::alloc::System;
 use std::process::ExitCode;
 
 use agent::command::{self, Asked, InitializeFlags};
+use agent::handover::Predecessor;
 use agent::{Agent, EksAuthUpstream, Settings, World, link, pods, verification};
 use anyhow::Context;
 use prometheus::Registry;
@@ -79,6 +80,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let signals = StopSignals::listen().context("signals cannot be handled")?;
     let upstream = EksAuthUpstream::new(settings.upstream(), clock);
     let key_sources = verification::sources(&settings.signing_keys, &settings.transport);
+    let predecessor = match &settings.handover_socket {
+        Some(path) => Predecessor::meet(path).await,
+        None => None,
+    };
     let pod_source = pods::source(&settings.pods);
     let agent = Agent::open(
         &settings,
@@ -88,6 +93,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             upstream,
             key_sources,
             pod_source,
+            predecessor,
             registry: Registry::new(),
         },
     )?;

@@ -11,6 +11,7 @@
 mod answer;
 mod exchange;
 mod flight;
+mod handed;
 mod metrics;
 mod owner;
 mod refused;
@@ -26,7 +27,8 @@ use eks_auth::{Exchange, ExchangeError};
 use futures_util::FutureExt;
 use identity::{ServiceAccountToken, TokenDigest};
 use runtime::{Chance, Clock, DrainWatch};
-use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
@@ -35,11 +37,12 @@ use crate::refusal::Refusal;
 use crate::upstream::{Pace, Upstream};
 use exchange::Purpose;
 use flight::{Flights, Landing};
+pub use handed::Handed;
 pub use metrics::SessionMetrics;
 pub use owner::{Owner, PodUid};
 use refused::RefusedTokens;
 pub use store::SessionId;
-use store::{Found, Kept, Store};
+use store::{Found, Kept, LAST_MOMENTS, Store};
 
 /// Exchanges under way at once, at most. A flood of made-up tokens must not make a flood of calls and tasks.
 const MOST_EXCHANGES: usize = 1_024;
@@ -88,6 +91,8 @@ struct Shared {
     exchanges: TaskTracker,
     /// Rings when a session is due earlier than the renewals know.
     due_sooner: Notify,
+    /// Whether sessions are renewed in the background here.
+    renews: watch::Sender<bool>,
 }
 
 struct State {
@@ -95,6 +100,8 @@ struct State {
     flights: Flights,
     refused: RefusedTokens,
     upstream: UpstreamHealth,
+    /// Who is told of every change of a session, if somebody takes this agent's place.
+    successor: Option<UnboundedSender<Handed>>,
     /// How often associations have changed. An exchange that began before a change may bring what was true before it.
     changes: u64,
 }
@@ -148,6 +155,7 @@ impl Sessions {
             flights: Flights::default(),
             refused: RefusedTokens::new(),
             upstream: UpstreamHealth::default(),
+            successor: None,
             changes: 0,
         };
         Self(Arc::new(Shared {
@@ -160,6 +168,7 @@ impl Sessions {
             state: Mutex::new(state),
             exchanges: TaskTracker::new(),
             due_sooner: Notify::new(),
+            renews: watch::Sender::new(true),
         }))
     }
 
@@ -237,6 +246,7 @@ impl Sessions {
         match state.known(found, now) {
             Known::Answer(answer) => {
                 self.0.metrics.hit();
+                state.tell_successor(owner, token);
                 return Ok(Boarded::Answer(answer));
             }
             Known::Ageing(answer, id) => {
@@ -332,6 +342,7 @@ impl Sessions {
                     }
                     state.refused.forget(&digest);
                     let stored = state.store.keep(owner, token, kept, due);
+                    state.tell_successor(owner, token);
                     drop(state);
                     if stored.evicted {
                         shared.metrics.evicted();
@@ -390,6 +401,47 @@ impl Sessions {
         info!(association_id, forgotten, "an association has changed");
     }
 
+    /// All sessions as they are, and then each as it changes, for the agent that takes this one's place.
+    pub fn hand_over(&self) -> (Vec<Handed>, UnboundedReceiver<Handed>) {
+        let (tell, changes) = unbounded_channel();
+        let mut state = self.0.state();
+        state.successor = Some(tell);
+        (state.store.all_handed(), changes)
+    }
+
+    /// Takes over a session. False if it is over, or there is one as new.
+    pub fn take_over(&self, handed: &Handed) -> bool {
+        let now = self.0.clock.now();
+        let times = [handed.obtained, handed.expires, handed.due].map(handed::time);
+        let [Some(obtained), Some(expires), Some(due)] = times else { return false };
+        let Ok(token) = ServiceAccountToken::parse(&handed.token) else { return false };
+        let owner = match &handed.pod {
+            Some(pod) => Owner::Pod(PodUid::verified(pod)),
+            None => Owner::Token(token.digest()),
+        };
+        let mut state = self.0.state();
+        if !self.0.policy.keeps_sessions()
+            || now + LAST_MOMENTS >= expires
+            || state.store.has_as_new(&owner, &token, obtained)
+        {
+            return false;
+        }
+        let answer = answer::handed(&handed.answer);
+        let kept = Kept { answer, association: handed.association.as_str().into(), obtained, expires };
+        let stored = state.store.keep(&owner, &token, kept, due);
+        drop(state);
+        if stored.is_next_due {
+            self.0.due_sooner.notify_one();
+        }
+        true
+    }
+
+    /// Renews nothing in the background as long as this is held: another agent does. Pods that ask get what they ask for.
+    pub fn leave_renewals(&self) -> RenewalsLeft {
+        self.0.renews.send_replace(false);
+        RenewalsLeft(self.clone())
+    }
+
     /// What has become known of the node's pods: sessions of those that are over are forgotten, and not renewed.
     pub fn hear(&self, news: News) {
         let over = match news {
@@ -430,10 +482,30 @@ impl Sessions {
 
     /// Renews sessions in the background until the drain starts.
     pub async fn keep_fresh(&self, drain: DrainWatch) {
+        let mut renews = self.0.renews.subscribe();
+        let renewals = async {
+            // The sender lives as long as the sessions: neither wait fails.
+            while renews.wait_for(|renews| *renews).await.is_ok() {
+                tokio::select! {
+                    _ = renews.wait_for(|renews| !*renews) => {}
+                    () = renewal::run(self) => {}
+                }
+            }
+        };
         tokio::select! {
             () = drain.started() => {}
-            () = renewal::run(self) => {}
+            () = renewals => {}
         }
+    }
+}
+
+/// Held while another agent renews the sessions.
+pub struct RenewalsLeft(Sessions);
+
+impl Drop for RenewalsLeft {
+    fn drop(&mut self) {
+        self.0.0.state().successor = None;
+        self.0.0.renews.send_replace(true);
     }
 }
 
@@ -448,6 +520,15 @@ enum Boarded {
 }
 
 impl State {
+    /// Tells the agent that takes this one's place what has become of a session.
+    fn tell_successor(&mut self, owner: &Owner, token: &ServiceAccountToken) {
+        let Some(successor) = &self.successor else { return };
+        let handed = self.store.of(owner, token).and_then(|id| self.store.handed(id));
+        if handed.is_some_and(|handed| successor.send(handed).is_err()) {
+            self.successor = None;
+        }
+    }
+
     /// What was found in the store, for the endpoint. What is near its end is an answer like any other while nothing newer
     /// can be had: a renewal has just failed, and the next is not due yet.
     fn known(&self, found: Found, now: SystemTime) -> Known {

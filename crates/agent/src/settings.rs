@@ -7,6 +7,7 @@ mod signing_keys;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use eks_auth::{NodeDetails, OwnCredentials, TimeBudget, TransportSettings, UpstreamSettings};
@@ -71,6 +72,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long open requests get when the agent stops.
     pub drain_patience: Duration,
+    /// Where agents hand over to each other; `None` lets nobody share the ports.
+    pub handover_socket: Option<PathBuf>,
     /// The region, where the environment names it.
     pub region: Option<String>,
     /// The node's name in Kubernetes.
@@ -109,6 +112,7 @@ impl Settings {
             limits: crate::endpoint::limits(),
             // Less than the 30 s that the chart's pods have between SIGTERM and SIGKILL.
             drain_patience: Duration::from_secs(25),
+            handover_socket: None,
             region: None,
             node_name: None,
             instance_metadata: true,
@@ -201,6 +205,8 @@ impl Settings {
             reader.set_within(name, given.as_deref(), rate, NonZeroU32::MIN..=MOST_A_SECOND);
         }
         reader.set_duration("--idle-timeout", flags.idle_timeout.as_deref(), &mut most.idle_timeout);
+        let socket = flags.handover_socket.as_deref().filter(|path| !path.is_empty());
+        self.handover_socket = socket.map(PathBuf::from);
         reader.set_duration("--drain-timeout", flags.drain_timeout.as_deref(), &mut self.drain_patience);
     }
 

@@ -22,6 +22,7 @@ use crate::refusal::Refusal;
 use crate::session::{Owner, PodUid};
 use crate::settings::SigningKeySettings;
 use copy::Copy;
+pub use copy::HandedKeys;
 use keyring::{Judgement, Keyring};
 use metrics::Verdict;
 pub use metrics::VerificationMetrics;
@@ -120,6 +121,16 @@ impl Verification {
             chance,
             metrics,
         }))
+    }
+
+    /// The keys at hand, for the agent that takes this one's place.
+    pub fn hand_over(&self) -> HandedKeys {
+        HandedKeys::of(&self.0.keyring)
+    }
+
+    /// Takes over the keys of the agent before. Of sources that this one does not have, none.
+    pub fn take_over(&self, keys: HandedKeys) {
+        keys.restore(&self.0.keyring, self.0.clock.now());
     }
 
     /// Keeps the keys current until the drain starts.

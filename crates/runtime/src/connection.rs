@@ -7,11 +7,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -63,10 +64,16 @@ async fn converse<H: Handler>(
     let late = {
         let mut draining = pin!(drain.started());
         let mut drained = false;
+        let mut lingering: Option<Pin<Box<Sleep>>> = None;
         let mut deadline = Deadline::new(&phase, &limits);
         poll_fn(|context| {
             if !drained && draining.as_mut().poll(context).is_ready() {
                 drained = true;
+                phase.is_last.store(true, Ordering::Relaxed);
+                lingering = Some(Box::pin(tokio::time::sleep(limits.linger)));
+            }
+            if lingering.as_mut().is_some_and(|sleep| sleep.as_mut().poll(context).is_ready()) {
+                lingering = None;
                 Pin::new(&mut connection).graceful_shutdown();
             }
             // How a connection ends is between hyper and the client: it has answered what can be answered.
@@ -138,6 +145,8 @@ enum Late {
 struct Phase {
     kind: AtomicU8,
     answers: AtomicU32,
+    /// Whether the next answer is the connection's last.
+    is_last: AtomicBool,
 }
 
 const IDLE: u8 = 0;
@@ -295,8 +304,11 @@ impl<A: Future<Output = Response<Full<Bytes>>> + Unpin> Future for Timekept<A> {
     type Output = Result<Response<Full<Bytes>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = ready!(Pin::new(&mut self.answer).poll(context));
+        let mut answer = ready!(Pin::new(&mut self.answer).poll(context));
         self.phase.answer_ends();
+        if self.phase.is_last.load(Ordering::Relaxed) {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         Poll::Ready(Ok(answer))
     }
 }

@@ -13,6 +13,7 @@ pub mod log;
 mod peers;
 pub mod process;
 pub mod readiness;
+mod steering;
 
 pub use chance::Chance;
 pub use clock::{Clock, Hand};

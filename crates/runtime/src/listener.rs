@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 use crate::connection;
 use crate::drain::DrainWatch;
 use crate::peers::Peers;
+use crate::steering;
 
 /// How long a listener that is out of file descriptors waits before it tries again.
 const PAUSE_AFTER_ACCEPT_FAILED: Duration = Duration::from_millis(50);
@@ -46,6 +47,9 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a connection may be open without a request.
     pub idle_timeout: Duration,
+    /// How long an idle connection is kept when the drain starts: a request may be on its way, and gets its answer, with word
+    /// that the connection ends. Zero closes at once.
+    pub linger: Duration,
     /// How many bytes a request's head may have.
     pub max_head_bytes: usize,
     /// How many connections may be open.
@@ -63,6 +67,7 @@ impl Default for Limits {
         Self {
             head_timeout: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(20),
+            linger: Duration::ZERO,
             max_head_bytes: 16 * 1024,
             max_connections: 10_000,
             max_connections_per_peer: 1_000,
@@ -108,6 +113,13 @@ impl BindError {
     }
 }
 
+/// Whether others may listen on the same address.
+#[derive(Clone, Copy, PartialEq)]
+enum Sharing {
+    Exclusive,
+    Shared,
+}
+
 /// A bound listener that does not accept yet.
 #[derive(Debug)]
 pub struct Listener {
@@ -122,11 +134,27 @@ impl Listener {
     /// # Errors
     /// When the address cannot be had; the text says what to do. Must be called inside a tokio runtime.
     pub fn bind(address: SocketAddr, limits: Limits) -> Result<Self, BindError> {
+        Self::bind_as(address, limits, Sharing::Exclusive)
+    }
+
+    /// The same beside another process of the same user that listens there in this way too (`SO_REUSEPORT`): the one that this
+    /// one takes the place of, or the one that takes its place.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_shared(address: SocketAddr, limits: Limits) -> Result<Self, BindError> {
+        Self::bind_as(address, limits, Sharing::Shared)
+    }
+
+    fn bind_as(address: SocketAddr, limits: Limits, sharing: Sharing) -> Result<Self, BindError> {
         let bound = || -> io::Result<TcpListener> {
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
             socket.set_nonblocking(true)?;
             // A restarted process must not wait for old connections to be forgotten.
             socket.set_reuse_address(true)?;
+            if sharing == Sharing::Shared {
+                socket.set_reuse_port(true)?;
+            }
             if address.is_ipv6() {
                 socket.set_only_v6(true)?;
             }
@@ -140,6 +168,15 @@ impl Listener {
         let socket = bound().map_err(refused)?;
         let address = socket.local_addr().map_err(refused)?;
         Ok(Self { socket, address, limits: Arc::new(limits) })
+    }
+
+    /// Takes all new connections from now on, of two processes that share the address: this one, which came second, and the one
+    /// before. When this one is gone, the other gets them again.
+    ///
+    /// # Errors
+    /// When the operating system refuses. Then both get some of them.
+    pub fn take_all(&self) -> io::Result<()> {
+        steering::to_the_second(&self.socket)
     }
 
     /// The address it is really bound to.

@@ -114,7 +114,9 @@ impl AgentProcess {
             loop {
                 if let Ok(stream) = tokio::net::TcpStream::connect(self.probes).await {
                     drop(stream);
-                    if self.probe("/healthz").await.status == 200 {
+                    // Another agent may have the port, and stand still.
+                    let probed = tokio::time::timeout(Duration::from_secs(1), self.probe("/healthz")).await;
+                    if probed.is_ok_and(|answer| answer.status == 200) {
                         return;
                     }
                 }

@@ -21,6 +21,11 @@ struct Answer<'a> {
     expiration: &'a str,
 }
 
+/// An answer that another agent serialised, in memory that is wiped when its last reader is done.
+pub(super) fn handed(answer: &str) -> Bytes {
+    Bytes::from_owner(Zeroizing::new(answer.as_bytes().to_vec()))
+}
+
 /// The answer for these credentials, in memory that is wiped when its last reader is done.
 pub(super) fn of(exchange: &Exchange) -> Bytes {
     let credentials = &exchange.credentials;

@@ -14,6 +14,7 @@ use foldhash::fast::RandomState;
 use identity::{Secret, ServiceAccountToken, TokenDigest};
 use lru::LruCache;
 
+use super::handed::{self, Handed};
 use super::owner::{Owner, PodUid};
 
 /// Credentials are not handed out in their last seconds: they would expire on the way to AWS.
@@ -128,6 +129,18 @@ impl Session {
     /// How often its renewal has failed since it last succeeded.
     pub(super) fn failures(&self) -> u32 {
         self.failures
+    }
+
+    fn handed(&self) -> Option<Handed> {
+        Some(Handed {
+            pod: self.pod.as_ref().map(|pod| pod.as_str().to_owned()),
+            token: self.newest.expose_str().to_owned(),
+            association: self.credentials.association.to_string(),
+            answer: String::from_utf8(self.credentials.answer.to_vec()).ok()?,
+            obtained: handed::milliseconds(self.credentials.obtained),
+            expires: handed::milliseconds(self.credentials.expires),
+            due: handed::milliseconds(self.due),
+        })
     }
 
     /// Whether its last use counts as another one. So does a use that a clock set back has put into the future.
@@ -287,10 +300,7 @@ impl<H: BuildHasher + Default> Store<H> {
         credentials: Kept,
         due: SystemTime,
     ) -> Stored {
-        let known = match owner {
-            Owner::Pod(pod) => self.pods.get(pod).copied(),
-            Owner::Token(_) => self.id_of(token),
-        };
+        let known = self.of(owner, token);
         let (id, evicted) = match known {
             Some(id) => {
                 self.accept(id, token);
@@ -426,6 +436,35 @@ impl<H: BuildHasher + Default> Store<H> {
     pub(super) fn pods_before(&self, before: SystemTime) -> Vec<String> {
         let older = self.sessions.iter().filter(|(_, session)| session.credentials.obtained < before);
         older.filter_map(|(_, session)| session.uid().map(str::to_owned)).collect()
+    }
+
+    /// A session as it is handed over.
+    pub(super) fn handed(&self, id: SessionId) -> Option<Handed> {
+        self.sessions.peek(&id).and_then(Session::handed)
+    }
+
+    /// All sessions as they are handed over, the least recently used first.
+    pub(super) fn all_handed(&self) -> Vec<Handed> {
+        self.sessions.iter().rev().filter_map(|(_, session)| session.handed()).collect()
+    }
+
+    /// The session of an owner.
+    pub(super) fn of(&self, owner: &Owner, token: &ServiceAccountToken) -> Option<SessionId> {
+        match owner {
+            Owner::Pod(pod) => self.pods.get(pod).copied(),
+            Owner::Token(_) => self.id_of(token),
+        }
+    }
+
+    /// Whether an owner has a session whose credentials are as new.
+    pub(super) fn has_as_new(
+        &self,
+        owner: &Owner,
+        token: &ServiceAccountToken,
+        obtained: SystemTime,
+    ) -> bool {
+        let session = self.of(owner, token).and_then(|id| self.sessions.peek(&id));
+        session.is_some_and(|session| session.credentials.obtained >= obtained)
     }
 
     /// A session without counting as its use.

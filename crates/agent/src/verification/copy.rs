@@ -47,8 +47,9 @@ pub(super) enum CopyError {
 /// Where the copy is.
 pub(super) struct Copy(PathBuf);
 
+/// What all sources hold, as it is written to disk and handed from one agent to the next. Public keys: no secret.
 #[derive(Serialize, Deserialize)]
-struct Written {
+pub struct HandedKeys {
     format: u32,
     sources: Vec<WrittenSource>,
 }
@@ -65,25 +66,27 @@ struct WrittenSource {
     document: String,
 }
 
-impl Copy {
-    pub(super) fn at(path: PathBuf) -> Self {
-        Self(path)
+impl HandedKeys {
+    /// What all sources hold now.
+    pub(super) fn of(keyring: &Keyring) -> Self {
+        let sources = keyring.slots.iter().filter_map(|slot| {
+            let held = slot.held()?;
+            let fetched = held.fetched.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            Some(WrittenSource {
+                kind: slot.source.kind().as_str().to_owned(),
+                name: slot.source.name(),
+                issuer: held.set.issuer.clone(),
+                confirm_only: held.set.reliance == Reliance::ConfirmOnly,
+                fetched: fetched.as_secs(),
+                document: STANDARD.encode(&held.set.document),
+            })
+        });
+        Self { format: FORMAT, sources: sources.collect() }
     }
 
-    /// Gives the sources what they held when the copy was made, as old as it is by now.
-    pub(super) fn restore(&self, keyring: &Keyring, now: SystemTime) {
-        let written = match self.read() {
-            Ok(Some(written)) => written,
-            Ok(None) => return,
-            Err(error) => {
-                warn!(
-                    path = %self.0.display(), error = &error as &dyn std::error::Error,
-                    "the copy of signing keys is not used; it is written anew as soon as keys come"
-                );
-                return;
-            }
-        };
-        for source in written.sources {
+    /// Gives the sources what they held, as old as it is by now. What one has already stays, if it is as new.
+    pub(super) fn restore(self, keyring: &Keyring, now: SystemTime) {
+        for source in self.sources {
             let slot = keyring
                 .slots
                 .iter()
@@ -99,11 +102,33 @@ impl Copy {
                 fetched = identity::to_rfc3339(fetched),
                 "signing keys of an earlier run are used"
             );
-            slot.hold(set, fetched);
+            if slot.held().is_none_or(|held| held.fetched < fetched) {
+                slot.hold(set, fetched);
+            }
+        }
+    }
+}
+
+impl Copy {
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Gives the sources what they held when the copy was made, as old as it is by now.
+    pub(super) fn restore(&self, keyring: &Keyring, now: SystemTime) {
+        match self.read() {
+            Ok(Some(written)) => written.restore(keyring, now),
+            Ok(None) => {}
+            Err(error) => {
+                warn!(
+                    path = %self.0.display(), error = &error as &dyn std::error::Error,
+                    "the copy of signing keys is not used; it is written anew as soon as keys come"
+                );
+            }
         }
     }
 
-    fn read(&self) -> Result<Option<Written>, CopyError> {
+    fn read(&self) -> Result<Option<HandedKeys>, CopyError> {
         let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
         let file = match OpenOptions::new().read(true).custom_flags(nofollow).open(&self.0) {
             Ok(file) => file,
@@ -117,25 +142,13 @@ impl Copy {
         }
         let mut text = Vec::new();
         file.take(LONGEST).read_to_end(&mut text)?;
-        let written: Written = serde_json::from_slice(&text).map_err(CopyError::Malformed)?;
+        let written: HandedKeys = serde_json::from_slice(&text).map_err(CopyError::Malformed)?;
         if written.format == FORMAT { Ok(Some(written)) } else { Err(CopyError::Format(written.format)) }
     }
 
     /// Writes what the sources hold now, whole or not at all.
     pub(super) async fn write(&self, keyring: &Keyring) {
-        let sources = keyring.slots.iter().filter_map(|slot| {
-            let held = slot.held()?;
-            let fetched = held.fetched.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            Some(WrittenSource {
-                kind: slot.source.kind().as_str().to_owned(),
-                name: slot.source.name(),
-                issuer: held.set.issuer.clone(),
-                confirm_only: held.set.reliance == Reliance::ConfirmOnly,
-                fetched: fetched.as_secs(),
-                document: STANDARD.encode(&held.set.document),
-            })
-        });
-        let written = Written { format: FORMAT, sources: sources.collect() };
+        let written = HandedKeys::of(keyring);
         let text = serde_json::to_vec(&written).expect("strings and numbers can be written");
         let path = self.0.clone();
         // A disk may take its time, and one thread answers all pods.
