@@ -151,3 +151,8 @@ labels:
 {{- define "agent.watchesPods" -}}
 {{- if and .Values.podWatch.enabled (or .Values.serviceAccount.create .Values.serviceAccount.name) }}true{{ end }}
 {{- end }}
+
+{{- /* Whether agents hand over to each other: not where the pods declare a port, which the scheduler gives to one pod of a node only. */}}
+{{- define "agent.handsOver" -}}
+{{- if and .Values.handover.enabled (not .Values.agent.advertiseProxyPort) }}true{{ end }}
+{{- end }}

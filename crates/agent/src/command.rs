@@ -33,6 +33,14 @@ pub struct InitializeFlags {
     #[arg(long)]
     pub check: bool,
 
+    /// Directory of --handover-socket, to be given to the agents' group
+    #[arg(long, value_name = "DIRECTORY", requires = "handover_group", allow_hyphen_values = true)]
+    pub handover_directory: Option<String>,
+
+    /// Id of the agents' group
+    #[arg(long, value_name = "GID", requires = "handover_directory", allow_hyphen_values = true)]
+    pub handover_group: Option<String>,
+
     /// How much is logged; filled from the flag of the whole command
     #[arg(skip)]
     pub verbosity: Option<String>,

@@ -14,11 +14,13 @@
 //! Either may be killed at any moment. Without the old one, the new one goes on with what it has. Without the new one, the old one
 //! gets all connections again, since the kernel sends them to whoever is left, and renews again.
 
+mod directory;
 mod predecessor;
 mod socket;
 mod successors;
 mod wire;
 
+pub use directory::{DirectoryError, HandoverDirectory};
 pub use predecessor::Predecessor;
 pub use socket::{SocketError, private_socket};
 pub use successors::Successors;

@@ -49,8 +49,12 @@ fn main() -> ExitCode {
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stdout, reason = "what a check finds is its answer")]
 async fn initialize(flags: &InitializeFlags) -> anyhow::Result<()> {
+    let directory = Settings::handover_directory(flags)?;
     if flags.check {
-        let link::Report { steps, remarks } = link::check().await?;
+        let link::Report { mut steps, remarks } = link::check().await?;
+        if let Some(directory) = &directory {
+            steps.extend(directory.missing()?);
+        }
         remarks.iter().for_each(|remark| println!("note: {remark}"));
         steps.iter().for_each(|step| println!("missing: {step}"));
         anyhow::ensure!(
@@ -62,7 +66,16 @@ async fn initialize(flags: &InitializeFlags) -> anyhow::Result<()> {
     }
     let verbosity = Settings::verbosity(flags.verbosity.as_deref())?;
     log::start(verbosity, Clock::system(), std::io::stderr());
-    let link::Report { steps, remarks } = link::initialize().await?;
+    let link::Report { mut steps, remarks } = link::initialize().await?;
+    if let Some(directory) = &directory {
+        // The agent works without: a node is better served than not.
+        match directory.prepare() {
+            Ok(step) => steps.extend(step),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "agents will not hand over to each other")
+            }
+        }
+    }
     remarks.iter().for_each(|remark| warn!("{remark}"));
     steps.iter().for_each(|step| info!("done: {step}"));
     info!(link = link::LINK, steps = steps.len(), "the node is prepared for the agent");

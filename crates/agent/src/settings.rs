@@ -15,8 +15,9 @@ use identity::ClusterName;
 use runtime::log::Verbosity;
 use runtime::{Environment, Limits, go_duration};
 
-use crate::command::ServerFlags;
+use crate::command::{InitializeFlags, ServerFlags};
 use crate::endpoint::Rates;
+use crate::handover::HandoverDirectory;
 use crate::verification::VerificationPolicy;
 pub use bind_hosts::{AWS_IPV4, AWS_IPV6, BindHost};
 use mistakes::Reader;
@@ -148,6 +149,17 @@ impl Settings {
         let (mut reader, mut verbosity) = (Reader::default(), Verbosity::default());
         reader.set("--verbosity", given, &mut verbosity);
         reader.finish(verbosity)
+    }
+
+    /// The directory that `initialize` gives to the agents' group, if it was told of one.
+    ///
+    /// # Errors
+    /// When the group is no number.
+    pub fn handover_directory(flags: &InitializeFlags) -> Result<Option<HandoverDirectory>, Mistakes> {
+        let (mut reader, mut group) = (Reader::default(), u32::MAX);
+        reader.set_within("--handover-group", flags.handover_group.as_deref(), &mut group, 0..=u32::MAX - 1);
+        let path = flags.handover_directory.as_deref().filter(|path| !path.is_empty());
+        reader.finish(path.map(|path| HandoverDirectory { path: path.into(), group }))
     }
 
     fn read_addresses(&mut self, flags: &ServerFlags, reader: &mut Reader) {
