@@ -51,7 +51,8 @@ fn main() -> ExitCode {
 async fn initialize(flags: &InitializeFlags) -> anyhow::Result<()> {
     let directory = Settings::handover_directory(flags)?;
     if flags.check {
-        let link::Report { mut steps, remarks } = link::check().await?;
+        let link::Report { steps, remarks } = link::check().await?;
+        let mut steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
         if let Some(directory) = &directory {
             steps.extend(directory.missing()?);
         }
@@ -66,7 +67,8 @@ async fn initialize(flags: &InitializeFlags) -> anyhow::Result<()> {
     }
     let verbosity = Settings::verbosity(flags.verbosity.as_deref())?;
     log::start(verbosity, Clock::system(), std::io::stderr());
-    let link::Report { mut steps, remarks } = link::initialize().await?;
+    let link::Report { steps, remarks } = link::initialize().await?;
+    let mut steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
     if let Some(directory) = &directory {
         // The agent works without: a node is better served than not.
         match directory.prepare() {
