@@ -80,7 +80,7 @@ pub struct ServerFlags {
     /// Address on which pods reach the agent; repeatable [default: 169.254.170.23 and, where the node has it, fd00:ec2::23]
     #[arg(long, short = 'b', value_name = "ADDRESS", allow_hyphen_values = true)]
     pub bind_hosts: Vec<String>,
-    /// Sign with the default profile of the shared credentials file, read again every minute
+    /// Sign with the default profile of the shared credentials file, read again before each call
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub rotate_credentials: Option<String>,
     /// Endpoint of EKS Auth in place of the region's

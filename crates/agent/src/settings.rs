@@ -2,6 +2,7 @@
 
 mod bind_hosts;
 mod mistakes;
+mod own_credentials;
 mod pods;
 mod signing_keys;
 
@@ -51,8 +52,10 @@ pub struct Settings {
     pub max_service_qps: u32,
     /// An endpoint in place of the region's.
     pub endpoint: Option<String>,
-    /// Whether the shared credentials file is read again every minute.
+    /// Whether the shared credentials file is read again before each call.
     pub rotate_credentials: bool,
+    /// That file, where its place is known.
+    pub own_credentials_file: Option<PathBuf>,
     /// The audiences of which a token needs one.
     pub audiences: Vec<String>,
     /// How tokens are checked on the node.
@@ -102,6 +105,7 @@ impl Settings {
             max_service_qps: 3,
             endpoint: None,
             rotate_credentials: false,
+            own_credentials_file: None,
             audiences: vec![identity::AUDIENCE.to_owned()],
             signing_keys: SigningKeySettings::default(),
             pods: PodSettings::default(),
@@ -286,6 +290,11 @@ impl Settings {
             1..=100,
         );
 
+        self.own_credentials_file =
+            self.rotate_credentials.then(|| own_credentials::file(environment)).flatten();
+        if let Some(mistake) = own_credentials::loop_through(environment, &self.bind_hosts) {
+            reader.add(mistake);
+        }
         self.region = environment.get("AWS_REGION").or_else(|| environment.get("AWS_DEFAULT_REGION"));
         self.node_name = environment.get("NODE_NAME");
         let metadata_off = environment.get("AWS_EC2_METADATA_DISABLED");
@@ -343,6 +352,7 @@ impl Settings {
                 go_duration::to_text(self.retention)
             ));
         }
+        warnings.extend(self.own_credentials_file.as_deref().and_then(own_credentials::open_to_others));
         if self.hold < self.budget.attempt {
             warnings.push(
                 "--hold-timeout is shorter than --upstream-attempt-timeout: pods are told to come back while the exchange \

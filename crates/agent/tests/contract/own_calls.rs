@@ -228,3 +228,59 @@ async fn retry_settings_of_the_environment_that_make_no_sense_are_no_matter() {
     assert_eq!(agent.ask(&TokenBuilder::made_now("web-0")).await.status, 200);
     agent.leaks_nothing().await;
 }
+
+#[tokio::test]
+async fn a_changed_credentials_file_signs_the_next_call_and_a_half_written_one_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("credentials");
+    let write = |text: &str| {
+        // As tools do that care: whole, under another name, then in its place.
+        let next = folder.path().join("next");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(next, &path).unwrap();
+    };
+    let profile = |key: &str| format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = s\n");
+    write(&profile("AKIAONE"));
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
+    let url = upstream.url();
+    let agent = AgentProcess::start(Start {
+        binary: BINARY,
+        upstream: Some(&url),
+        arguments: &["--rotate-credentials", "true"],
+        environment: HashMap::from([("AWS_SHARED_CREDENTIALS_FILE", path.to_str().unwrap())]),
+    })
+    .await;
+    agent.logged("can be read or changed by others").await;
+    for (number, (text, key)) in [
+        (profile("AKIAONE"), "AKIAONE"),
+        (profile("AKIATWO"), "AKIATWO"),
+        ("[default]\naws_access_key_id = AKIATH".to_owned(), "AKIATWO"),
+        (String::new(), "AKIATWO"),
+        (profile("AKIATHREE"), "AKIATHREE"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        write(&text);
+        assert_eq!(agent.ask(&TokenBuilder::made_now(&format!("web-{number}"))).await.status, 200);
+        let request = upstream.requests().pop().unwrap();
+        assert!(request.contains(&format!("Credential={key}/")), "{key}: {request}");
+    }
+    let log = agent.log();
+    assert_eq!(log.matches("the last good credentials stay in use").count(), 1, "{log}");
+    agent.leaks_nothing().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_sent_to_itself_for_credentials_does_not_start_and_says_why() {
+    let output = tokio::process::Command::new(BINARY)
+        .args(["server", "-c", "dev", "-b", "127.0.0.1", "-p", "0"])
+        .env_clear()
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://169.254.170.23/v1/credentials")
+        .output()
+        .await
+        .unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && message.contains("would ask itself"), "{message}");
+}

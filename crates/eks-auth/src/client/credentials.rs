@@ -9,12 +9,13 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_smithy_async::time::SharedTimeSource;
-use tracing::warn;
+use tracing::{info, warn};
 
-/// How long one reading of the file counts.
-const REREAD_AFTER: Duration = Duration::from_secs(60);
+/// How long one reading of the file counts. Less than the ten seconds before their end in which the SDK asks for new ones, so it
+/// asks before each call: reading a file costs nothing beside one, and a change counts at once on every file system.
+const REREAD_AFTER: Duration = Duration::from_secs(5);
 
-/// The default profile of `AWS_SHARED_CREDENTIALS_FILE` (or its default place), read again every minute. A file that
+/// The default profile of `AWS_SHARED_CREDENTIALS_FILE` (or its default place), read again before each call. A file that
 /// cannot be read at that moment, half-written perhaps, leaves the last good credentials in use.
 #[derive(Debug)]
 pub(super) struct RotatingSharedFile {
@@ -22,7 +23,14 @@ pub(super) struct RotatingSharedFile {
     /// How the profile's own sources (a role to assume, say) reach AWS.
     config: ProviderConfig,
     files: EnvConfigFiles,
-    last_good: Mutex<Option<Credentials>>,
+    last_good: Mutex<LastGood>,
+}
+
+#[derive(Debug, Default)]
+struct LastGood {
+    credentials: Option<Credentials>,
+    /// Whether they are in use because the file is unusable, so that logs tell changes and not every call.
+    stands_in: bool,
 }
 
 impl RotatingSharedFile {
@@ -38,17 +46,22 @@ impl RotatingSharedFile {
             .build();
         let read = provider.provide_credentials().await;
         let mut last_good = self.last_good.lock().expect("no holder of this lock panics");
-        let credentials = match (read, last_good.as_ref()) {
+        let credentials = match (read, last_good.credentials.clone()) {
             (Ok(credentials), _) => {
-                *last_good = Some(credentials.clone());
+                if std::mem::take(&mut last_good.stands_in) {
+                    info!("the shared credentials file can be used again");
+                }
+                last_good.credentials = Some(credentials.clone());
                 credentials
             }
             (Err(error), Some(kept)) => {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "shared credentials file unusable, keeping the last good"
-                );
-                kept.clone()
+                if !std::mem::replace(&mut last_good.stands_in, true) {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the shared credentials file cannot be used, the last good credentials stay in use"
+                    );
+                }
+                kept
             }
             (Err(error), None) => return Err(error),
         };
@@ -88,7 +101,7 @@ mod tests {
     const NOW: SystemTime = UNIX_EPOCH;
 
     #[tokio::test]
-    async fn the_file_is_read_again_each_minute_and_an_unusable_one_leaves_the_last_good_in_use() {
+    async fn the_file_is_read_again_before_each_call_and_an_unusable_one_leaves_the_last_good_in_use() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("credentials");
         let write = |text: &str| std::fs::write(&path, text).unwrap();
