@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use prometheus::Registry;
 use runtime::admin::Admin;
+use runtime::probe::ProbeSocket;
 use runtime::readiness::{Condition, ListenerAnswers};
 use runtime::{BindError, Chance, Clock, DrainWatch, Limits, Listener, Readiness};
 use thiserror::Error;
@@ -44,6 +45,15 @@ pub enum OpenError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The probe socket cannot be there.
+    #[error("the probe socket {} cannot be made: mount a directory there that this user may write", path.display())]
+    ProbeSocket {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The registry has metrics of these names already: a second agent over one registry.
     #[error("the agent's metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
@@ -58,6 +68,7 @@ pub struct Agent {
     endpoint: Endpoint,
     endpoints: Vec<Listener>,
     probes: Vec<Listener>,
+    probe_socket: Option<ProbeSocket>,
     metrics: Listener,
     readiness: Readiness,
     registry: Registry,
@@ -105,6 +116,10 @@ impl Agent {
         let metrics = SocketAddr::new(settings.metrics_address, settings.metrics_port);
         let probes = bind_probes(settings)?;
         let metrics = bind(settings, metrics, Limits::default())?;
+        let probe_socket = settings.probe_socket.as_deref().map(|path| {
+            ProbeSocket::bind(path).map_err(|source| OpenError::ProbeSocket { path: path.to_owned(), source })
+        });
+        let probe_socket = probe_socket.transpose()?;
         if let Some(predecessor) = &mut predecessor {
             let all = std::mem::take(&mut predecessor.sessions);
             let taken = all.iter().filter(|handed| sessions.take_over(handed)).count();
@@ -127,6 +142,7 @@ impl Agent {
             endpoint,
             endpoints,
             probes,
+            probe_socket,
             metrics,
             readiness,
             registry,
@@ -166,6 +182,9 @@ impl Agent {
         for listener in self.endpoints {
             info!(bind_addr = %listener.local_addr(), "answering pods");
             tasks.spawn(listener.serve(self.endpoint.clone(), drain.clone()));
+        }
+        if let Some(socket) = self.probe_socket {
+            tasks.spawn(socket.serve(Admin::probes(self.readiness.clone()), drain.clone()));
         }
         for listener in self.probes {
             tasks.spawn(listener.serve(Admin::probes(self.readiness.clone()), drain.clone()));

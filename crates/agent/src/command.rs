@@ -3,6 +3,7 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use runtime::probe::Question;
 
 /// Gives Kubernetes pods temporary AWS credentials.
 #[derive(Debug, Parser)]
@@ -22,8 +23,29 @@ enum Command {
     Server(Box<ServerFlags>),
     /// Gives the node the link, addresses and routes that pods reach the agent by; run again, it changes nothing
     Initialize(InitializeFlags),
+    /// Asks the agent of this pod over its --probe-socket, for exec probes; fails if it says no
+    Probe(ProbeFlags),
     /// Prints the version
     Version,
+}
+
+/// The flags of `probe`.
+#[derive(Clone, Debug, Args)]
+pub struct ProbeFlags {
+    /// What to ask: live or ready
+    #[arg(value_name = "QUESTION", value_parser = read_question)]
+    pub question: Question,
+    /// The agent's --probe-socket
+    #[arg(long, value_name = "PATH")]
+    pub probe_socket: std::path::PathBuf,
+}
+
+fn read_question(word: &str) -> Result<Question, &'static str> {
+    match word {
+        "live" => Ok(Question::Live),
+        "ready" => Ok(Question::Ready),
+        _ => Err("live or ready"),
+    }
 }
 
 /// The flags of `initialize`.
@@ -127,6 +149,9 @@ pub struct ServerFlags {
     /// ones) [default: off]
     #[arg(long, value_name = "HOW", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub verify_source: Option<String>,
+    /// Unix socket for the probe command [default: none]
+    #[arg(long, value_name = "PATH", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub probe_socket: Option<String>,
     /// Unix socket over which an agent hands its sessions to the one that takes its place; both share their ports then
     /// [default: none]
     #[arg(long, value_name = "PATH", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
@@ -187,6 +212,8 @@ pub enum Asked {
     Serve(Box<ServerFlags>),
     /// Prepare the node.
     Initialize(InitializeFlags),
+    /// Ask the agent that runs.
+    Probe(ProbeFlags),
     /// Print the version.
     Version,
 }
@@ -200,6 +227,7 @@ pub fn read(arguments: impl IntoIterator<Item = String>) -> Result<Asked, clap::
     Ok(match command {
         Command::Server(flags) => Asked::Serve(Box::new(ServerFlags { verbosity, ..*flags })),
         Command::Initialize(flags) => Asked::Initialize(InitializeFlags { verbosity, ..flags }),
+        Command::Probe(flags) => Asked::Probe(flags),
         Command::Version => Asked::Version,
     })
 }

@@ -22,5 +22,5 @@ mod wire;
 
 pub use directory::{DirectoryError, HandoverDirectory};
 pub use predecessor::Predecessor;
-pub use socket::{SocketError, private_socket};
+pub use socket::SocketError;
 pub use successors::Successors;

@@ -3,7 +3,7 @@
 use std::alloc::System;
 use std::process::ExitCode;
 
-use agent::command::{self, Asked, InitializeFlags};
+use agent::command::{self, Asked, InitializeFlags, ProbeFlags};
 use agent::handover::Predecessor;
 use agent::{Agent, EksAuthUpstream, Settings, World, link, pods, verification};
 use anyhow::Context;
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
             Settings::read(&flags, &ProcessEnvironment).map_err(Into::into).and_then(serve)
         }
         Ok(Asked::Initialize(flags)) => initialize(&flags),
+        Ok(Asked::Probe(flags)) => probe(&flags),
         Err(error) => error.exit(),
     };
     match outcome {
@@ -44,6 +45,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn probe(flags: &ProbeFlags) -> anyhow::Result<()> {
+    Ok(runtime::probe::ask(&flags.probe_socket, flags.question).await?)
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -76,6 +76,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long open requests get when the agent stops.
     pub drain_patience: Duration,
+    /// Where probes of this very process are answered, beside its port.
+    pub probe_socket: Option<PathBuf>,
     /// Where agents hand over to each other; `None` lets nobody share the ports.
     pub handover_socket: Option<PathBuf>,
     /// The region, where the environment names it.
@@ -117,6 +119,7 @@ impl Settings {
             limits: crate::endpoint::limits(),
             // Less than the 30 s that the chart's pods have between SIGTERM and SIGKILL.
             drain_patience: Duration::from_secs(25),
+            probe_socket: None,
             handover_socket: None,
             region: None,
             node_name: None,
@@ -223,6 +226,8 @@ impl Settings {
         reader.set_duration("--idle-timeout", flags.idle_timeout.as_deref(), &mut most.idle_timeout);
         let socket = flags.handover_socket.as_deref().filter(|path| !path.is_empty());
         self.handover_socket = socket.map(PathBuf::from);
+        let socket = flags.probe_socket.as_deref().filter(|path| !path.is_empty());
+        self.probe_socket = socket.map(PathBuf::from);
         reader.set_duration("--drain-timeout", flags.drain_timeout.as_deref(), &mut self.drain_patience);
     }
 

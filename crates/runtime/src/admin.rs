@@ -30,7 +30,7 @@ impl Admin {
         Self { readiness, metrics: Some(registry) }
     }
 
-    async fn answer(self, method: Method, path: String) -> Response<Full<Bytes>> {
+    pub(crate) async fn answer(self, method: Method, path: String) -> Response<Full<Bytes>> {
         if method != Method::GET && method != Method::HEAD {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
         }

@@ -11,6 +11,8 @@ pub mod go_duration;
 pub mod listener;
 pub mod log;
 mod peers;
+pub mod private_socket;
+pub mod probe;
 pub mod process;
 pub mod readiness;
 mod steering;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::socket::{SocketError, private_socket};
+use super::socket::{self, SocketError};
 use super::wire::{Conversation, Message, WireError};
 use crate::session::{Handed, Sessions};
 use crate::verification::Verification;
@@ -29,7 +29,7 @@ impl Successors {
     /// # Errors
     /// When that cannot be; see [`SocketError`].
     pub fn open(path: &Path) -> Result<Self, SocketError> {
-        Ok(Self { path: path.to_owned(), listener: private_socket(path)? })
+        Ok(Self { path: path.to_owned(), listener: socket::open(path)? })
     }
 
     /// Hands over to whoever comes, until the drain starts.
@@ -57,7 +57,7 @@ impl Successors {
                 warn!(reason = %error, "an agent began to take this one's place and did not");
             }
             // It may have listened at the path.
-            match private_socket(&self.path) {
+            match socket::open(&self.path) {
                 Ok(listener) => self.listener = listener,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;

@@ -4,6 +4,7 @@
 
 mod own_calls;
 mod pods;
+mod probes;
 mod requests;
 mod verification;
 
