@@ -116,6 +116,9 @@ labels:
 {{- $own := or (hasKey .probe "httpGet") (hasKey .probe "tcpSocket") (hasKey .probe "exec") (hasKey .probe "grpc") }}
 {{- if $own }}
 {{- toYaml .probe }}
+{{- else if and .path .socket }}
+{{- $command := list "/eks-pod-identity-agent" "probe" .question "--probe-socket" .socket }}
+{{- include "agent.over" (dict "base" .probe "over" (dict "exec" (dict "command" $command))) }}
 {{- else if .path }}
 {{- $asked := dict "host" "localhost" "path" .path "port" .port "scheme" "HTTP" }}
 {{- include "agent.over" (dict "base" .probe "over" (dict "httpGet" $asked)) }}
@@ -155,4 +158,9 @@ labels:
 {{- /* Whether agents hand over to each other: not where the pods declare a port, which the scheduler gives to one pod of a node only. */}}
 {{- define "agent.handsOver" -}}
 {{- if and .Values.handover.enabled (not .Values.agent.advertiseProxyPort) }}true{{ end }}
+{{- end }}
+
+{{- /* Where probes ask this very pod. In a roll-out two agents share the probe port of a node, and either may answer there. */}}
+{{- define "agent.probeSocket" -}}
+{{- if include "agent.handsOver" . }}{{ .Values.agent.probeSocket }}{{ end }}
 {{- end }}
