@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::Registry;
 use runtime::admin::Admin;
@@ -11,7 +12,7 @@ use runtime::readiness::{Condition, ListenerAnswers};
 use runtime::{BindError, Chance, Clock, DrainWatch, Limits, Listener, Readiness};
 use thiserror::Error;
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::endpoint::{Endpoint, EndpointMetrics, OurHosts, Rules};
 use crate::handover::{Predecessor, Successors};
@@ -20,6 +21,9 @@ use crate::session::{Policy, SessionMetrics, Sessions};
 use crate::settings::Settings;
 use crate::upstream::{Pace, PaceMetrics, Upstream};
 use crate::verification::{KeySource, Verification, VerificationMetrics};
+
+/// How often it is looked whether the node has an address by now that it had not.
+const UNTIL_LOOKED_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the agent finds outside itself.
 pub struct World {
@@ -67,6 +71,8 @@ pub struct Agent {
     sessions: Sessions,
     endpoint: Endpoint,
     endpoints: Vec<Listener>,
+    /// Addresses that the node has not, yet.
+    absent: Vec<Absent>,
     probes: Vec<Listener>,
     probe_socket: Option<ProbeSocket>,
     metrics: Listener,
@@ -83,7 +89,7 @@ impl Agent {
     /// When a required address cannot be had; the text says which and what to do.
     pub fn open(settings: &Settings, world: World) -> Result<Self, OpenError> {
         let World { clock, chance, upstream, key_sources, pod_source, mut predecessor, registry } = world;
-        let endpoints = bind_endpoints(settings)?;
+        let (endpoints, absent) = bind_endpoints(settings)?;
         let bound: Vec<SocketAddr> = endpoints.iter().map(Listener::local_addr).collect();
         let conditions =
             bound.iter().map(|address| Arc::new(ListenerAnswers(*address)) as Arc<dyn Condition>);
@@ -141,6 +147,7 @@ impl Agent {
             sessions,
             endpoint,
             endpoints,
+            absent,
             probes,
             probe_socket,
             metrics,
@@ -182,6 +189,9 @@ impl Agent {
         for listener in self.endpoints {
             info!(bind_addr = %listener.local_addr(), "answering pods");
             tasks.spawn(listener.serve(self.endpoint.clone(), drain.clone()));
+        }
+        for absent in self.absent {
+            tasks.spawn(absent.serve(self.endpoint.clone(), drain.clone()));
         }
         if let Some(socket) = self.probe_socket {
             tasks.spawn(socket.serve(Admin::probes(self.readiness.clone()), drain.clone()));
@@ -267,20 +277,60 @@ fn bind(settings: &Settings, address: SocketAddr, limits: Limits) -> Result<List
     }
 }
 
-/// Every required address, and of the others those that this node has.
-fn bind_endpoints(settings: &Settings) -> Result<Vec<Listener>, BindError> {
-    let mut listeners = Vec::new();
+/// An address that the node does not have, and need not have.
+struct Absent {
+    address: SocketAddr,
+    limits: Limits,
+    is_shared: bool,
+}
+
+impl Absent {
+    /// Serves it from when the node has it: whatever gives a node its addresses may come later than the agent.
+    async fn serve(self, endpoint: Endpoint, drain: DrainWatch) {
+        let mut told = false;
+        let listener = loop {
+            tokio::select! {
+                () = drain.started() => return,
+                () = tokio::time::sleep(UNTIL_LOOKED_AGAIN) => {}
+            }
+            let bound = match self.is_shared {
+                true => Listener::bind_shared(self.address, self.limits.clone()),
+                false => Listener::bind(self.address, self.limits.clone()),
+            };
+            match bound {
+                Ok(listener) => break listener,
+                Err(error) if error.is_address_missing() => {}
+                Err(error) if told => debug!(error = &error as &dyn std::error::Error, "still not served"),
+                Err(error) => {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "this node has the address now, and it cannot be served"
+                    );
+                    told = true;
+                }
+            }
+        };
+        info!(bind_addr = %self.address, "this node has the address now, answering pods there too");
+        listener.serve(endpoint, drain).await;
+    }
+}
+
+/// Every required address, and of the others those that this node has; and those that it has not.
+fn bind_endpoints(settings: &Settings) -> Result<(Vec<Listener>, Vec<Absent>), BindError> {
+    let (mut listeners, mut absent) = (Vec::new(), Vec::new());
     for host in &settings.bind_hosts {
         let address = SocketAddr::new(host.address, settings.port);
         match bind(settings, address, settings.limits.clone()) {
             Ok(listener) => listeners.push(listener),
             Err(error) if !host.required && error.is_address_missing() => {
                 warn!(%address, "this node has no such address, serving without it; name it with -b to require it");
+                let (limits, is_shared) = (settings.limits.clone(), settings.handover_socket.is_some());
+                absent.push(Absent { address, limits, is_shared });
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(listeners)
+    Ok((listeners, absent))
 }
 
 /// Localhost in both families: kubelet may dial either. IPv6 where there is any.

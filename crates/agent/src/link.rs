@@ -115,6 +115,10 @@ pub async fn check() -> Result<Report, LinkError> {
     let kernel = Kernel::connect()?;
     let mut report = Report::default();
     for wanted in wanted() {
+        if let Some(reason) = kernel::without_ipv6().filter(|_| wanted.address.is_ipv6()) {
+            report.remarks.push(Remark::Without(wanted.address, reason.to_owned()));
+            continue;
+        }
         match plan::missing(&kernel.look(wanted.address).await?, wanted.address) {
             Ok(steps) => {
                 let new = steps.into_iter().filter(|step| !report.steps.contains(step));

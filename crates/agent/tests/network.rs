@@ -70,6 +70,22 @@ fn a_node_without_ipv6_is_served_and_told_so_once() {
 }
 
 #[test]
+fn an_address_that_comes_late_is_served_from_then_on() {
+    in_namespace("late", &[IPV4], || async {
+        let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
+        let agent = agent_with_defaults(&upstream).await;
+        let status = std::process::Command::new("sh").args(["-ec", IPV6]).status().unwrap();
+        assert!(status.success());
+        agent.logged("this node has the address now").await;
+        let token = TokenBuilder::made_now("web-0");
+        for address in ["[fd00:ec2::23]:80", "169.254.170.23:80"] {
+            assert_eq!(ask_for_credentials(address.parse().unwrap(), &token).await.status, 200, "{address}");
+        }
+        assert_eq!(upstream.count(), 1);
+    });
+}
+
+#[test]
 fn an_address_that_is_asked_for_and_missing_ends_the_start_and_is_named() {
     in_namespace("required", &[WITHOUT_IPV6, IPV4], || async {
         let arguments = ["server", "-c", "dev", "-b", "169.254.170.23", "-b", "[fd00:ec2::23]"];
@@ -140,6 +156,8 @@ fn initialize_without_ipv6_prepares_ipv4_and_says_so() {
             "{log}"
         );
         assert!(ip("address show dev pod-id-link0").contains("inet 169.254.170.23/32"));
+        let (done, after) = initialize(&["--check"]).await;
+        assert!(done && after.contains("note: going on without fd00:ec2::23"), "{after}");
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags};
@@ -207,11 +208,25 @@ fn errno(error: &Error) -> Option<Errno> {
     }
 }
 
+/// Why the link cannot have IPv6 addresses, if it cannot: what the kernel would say to who tried (ip-sysctl, `disable_ipv6`). New
+/// links begin as the default is.
+pub(super) fn without_ipv6() -> Option<&'static str> {
+    let conf = Path::new("/proc/sys/net/ipv6/conf");
+    if !conf.exists() {
+        return Some("the kernel has no IPv6");
+    }
+    let of = |link: &str| std::fs::read_to_string(conf.join(link).join("disable_ipv6")).ok();
+    let is_off = of(LINK).or_else(|| of("default")).is_some_and(|switch| switch.trim() == "1");
+    is_off.then_some(SWITCHED_OFF)
+}
+
+const SWITCHED_OFF: &str = "IPv6 is switched off on this node";
+
 fn refused(step: Step, error: &Error) -> LinkError {
     match errno(error) {
         Some(Errno::PERM) => LinkError::NoRight { step },
         Some(errno) if errno == Errno::ACCESS || errno == Errno::OPNOTSUPP || errno == Errno::AFNOSUPPORT => {
-            LinkError::Refused { step, reason: "IPv6 is switched off on this node".to_owned() }
+            LinkError::Refused { step, reason: SWITCHED_OFF.to_owned() }
         }
         Some(errno) => LinkError::Refused { step, reason: std::io::Error::from(errno).to_string() },
         None => LinkError::Refused { step, reason: error.to_string() },
