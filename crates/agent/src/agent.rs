@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use prometheus::Registry;
 use runtime::admin::Admin;
 use runtime::probe::ProbeSocket;
@@ -19,6 +20,7 @@ use crate::handover::{Predecessor, Successors};
 use crate::pods::{PodMetrics, PodSource, Pods};
 use crate::session::{Policy, SessionMetrics, Sessions};
 use crate::settings::Settings;
+use crate::startup_taint::{self, NodeTaints, SelfCheck};
 use crate::upstream::{Pace, PaceMetrics, Upstream};
 use crate::verification::{KeySource, Verification, VerificationMetrics};
 
@@ -37,6 +39,8 @@ pub struct World {
     pub key_sources: Vec<Arc<dyn KeySource>>,
     /// Who tells of the pods of this node; nobody, where they are not watched.
     pub pod_source: Option<Arc<dyn PodSource>>,
+    /// Whose startup taint is to be removed, and where, if it is.
+    pub node_taints: Option<Arc<dyn NodeTaints>>,
     /// The agent whose place this one takes, if there is one.
     pub predecessor: Option<Predecessor>,
     /// Where metrics are registered.
@@ -80,6 +84,8 @@ pub struct Agent {
     registry: Registry,
     predecessor: Option<Predecessor>,
     handover_socket: Option<PathBuf>,
+    taint: Option<(String, Arc<dyn NodeTaints>)>,
+    chance: Chance,
 }
 
 impl Agent {
@@ -88,7 +94,16 @@ impl Agent {
     /// # Errors
     /// When a required address cannot be had; the text says which and what to do.
     pub fn open(settings: &Settings, world: World) -> Result<Self, OpenError> {
-        let World { clock, chance, upstream, key_sources, pod_source, mut predecessor, registry } = world;
+        let World {
+            clock,
+            chance,
+            upstream,
+            key_sources,
+            pod_source,
+            node_taints,
+            mut predecessor,
+            registry,
+        } = world;
         let (endpoints, absent) = bind_endpoints(settings)?;
         let bound: Vec<SocketAddr> = endpoints.iter().map(Listener::local_addr).collect();
         let conditions =
@@ -102,6 +117,7 @@ impl Agent {
             hold: settings.hold,
             attempts: settings.attempts,
         };
+        let taint_chance = chance.clone();
         let pace = Pace::new(chance.clone(), PaceMetrics::register(&registry)?);
         let metrics = SessionMetrics::register(&registry)?;
         let sessions = Sessions::new(Arc::clone(&upstream), pace, clock, chance.clone(), policy, metrics);
@@ -155,6 +171,8 @@ impl Agent {
             registry,
             predecessor,
             handover_socket: settings.handover_socket.clone(),
+            taint: settings.startup_taint.clone().map(|startup| startup.key).zip(node_taints),
+            chance: taint_chance,
         })
     }
 
@@ -195,6 +213,11 @@ impl Agent {
         }
         if let Some(socket) = self.probe_socket {
             tasks.spawn(socket.serve(Admin::probes(self.readiness.clone()), drain.clone()));
+        }
+        if let Some((key, taints)) = self.taint {
+            let check = Itself { readiness: self.readiness.clone(), upstream: Arc::clone(&self.upstream) };
+            let (chance, watch) = (self.chance, drain.clone());
+            tasks.spawn(async move { startup_taint::keep_off(&key, &*taints, &check, &chance, watch).await });
         }
         for listener in self.probes {
             tasks.spawn(listener.serve(Admin::probes(self.readiness.clone()), drain.clone()));
@@ -274,6 +297,24 @@ fn bind(settings: &Settings, address: SocketAddr, limits: Limits) -> Result<List
     match settings.handover_socket {
         Some(_) => Listener::bind_shared(address, limits),
         None => Listener::bind(address, limits),
+    }
+}
+
+/// The agent, looked at by itself as a pod would: its listeners answer, and it has credentials to call AWS with.
+struct Itself {
+    readiness: Readiness,
+    upstream: Arc<dyn Upstream>,
+}
+
+impl SelfCheck for Itself {
+    fn missing(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async move {
+            if let Some(missing) = self.readiness.missing().await.first() {
+                return Some(format!("{}: {}", missing.condition, missing.reason));
+            }
+            let missing = self.upstream.own_credentials().await.err()?;
+            Some(format!("credentials of the agent's own: {missing}"))
+        })
     }
 }
 

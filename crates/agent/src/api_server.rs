@@ -152,6 +152,20 @@ impl ApiServer {
         }
     }
 
+    /// Changes what is at `path` by a JSON Patch (RFC 6902).
+    ///
+    /// # Errors
+    /// When it is refused; 422 if a test of the patch fails.
+    pub async fn patch(&self, path: &str, patch: String) -> Result<(), ApiServerError> {
+        let mut request = self.request(path)?;
+        request.set_method("PATCH").map_err(|source| unreachable(path, source.into()))?;
+        let headers = request.headers_mut();
+        headers.insert("content-type", "application/json-patch+json");
+        headers.insert("content-length", patch.len().to_string());
+        *request.body_mut() = patch.into();
+        self.send(path, request).await.map(drop)
+    }
+
     /// What is at `path`, as it comes: for watches, which do not end by themselves.
     ///
     /// # Errors
@@ -163,6 +177,10 @@ impl ApiServer {
         impl http_body::Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>> + Unpin + use<>,
         ApiServerError,
     > {
+        self.send(path, self.request(path)?).await
+    }
+
+    fn request(&self, path: &str) -> Result<HttpRequest, ApiServerError> {
         // Read each time: kubelet renews it in place.
         let token = Secret::from(
             std::fs::read_to_string(&*self.token_file)
@@ -174,6 +192,17 @@ impl ApiServer {
         headers.insert("authorization", format!("Bearer {}", token.expose_str().trim()));
         headers.insert("accept", "application/json");
         headers.insert("user-agent", concat!("eks-pod-identity-agent/", env!("CARGO_PKG_VERSION")));
+        Ok(request)
+    }
+
+    async fn send(
+        &self,
+        path: &str,
+        request: HttpRequest,
+    ) -> Result<
+        impl http_body::Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>> + Unpin + use<>,
+        ApiServerError,
+    > {
         let response =
             self.connector.call(request).await.map_err(|source| unreachable(path, source.into()))?;
         let status = response.status();

@@ -145,6 +145,9 @@ pub struct ServerFlags {
     /// where NODE_NAME is set), on or off [default: auto]
     #[arg(long, value_name = "WHEN", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub pod_watch: Option<String>,
+    /// Key of a taint that is removed from this node once the agent can serve its pods [default: none]
+    #[arg(long, value_name = "KEY", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub remove_startup_taint: Option<String>,
     /// Whether a token serves only from an address of its pod: off, on, or strict (no pods on the host's network, no unknown
     /// ones) [default: off]
     #[arg(long, value_name = "HOW", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]

@@ -11,6 +11,7 @@ pub mod pods;
 pub mod refusal;
 pub mod session;
 pub mod settings;
+pub mod startup_taint;
 pub mod upstream;
 pub mod verification;
 

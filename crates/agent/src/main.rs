@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use agent::command::{self, Asked, InitializeFlags, ProbeFlags};
 use agent::handover::Predecessor;
-use agent::{Agent, EksAuthUpstream, Settings, World, link, pods, verification};
+use agent::{Agent, EksAuthUpstream, Settings, World, link, pods, startup_taint, verification};
 use anyhow::Context;
 use prometheus::Registry;
 use runtime::environment::ProcessEnvironment;
@@ -114,6 +114,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             upstream,
             key_sources,
             pod_source,
+            node_taints: startup_taint::of_node(settings.startup_taint.as_ref()),
             predecessor,
             registry: Registry::new(),
         },

@@ -5,6 +5,7 @@ mod mistakes;
 mod own_credentials;
 mod pods;
 mod signing_keys;
+mod startup_taint;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
@@ -25,6 +26,7 @@ use mistakes::Reader;
 pub use mistakes::{Mistake, Mistakes};
 pub use pods::{PodSettings, PodWatch};
 pub use signing_keys::{Choice, SigningKeySettings};
+pub use startup_taint::StartupTaint;
 
 /// No node comes near.
 const MOST_A_SECOND: NonZeroU32 = NonZeroU32::new(10_000_000).expect("not zero");
@@ -62,6 +64,8 @@ pub struct Settings {
     pub signing_keys: SigningKeySettings,
     /// What is done with the pods of this node.
     pub pods: PodSettings,
+    /// Which taint is removed from the node, if one is.
+    pub startup_taint: Option<StartupTaint>,
     /// How long one attempt of an exchange may take.
     pub budget: TimeBudget,
     /// How many attempts an exchange has within `hold`.
@@ -111,6 +115,7 @@ impl Settings {
             audiences: vec![identity::AUDIENCE.to_owned()],
             signing_keys: SigningKeySettings::default(),
             pods: PodSettings::default(),
+            startup_taint: None,
             budget: TimeBudget::default(),
             attempts: 20,
             hold: Duration::from_secs(6),
@@ -144,6 +149,7 @@ impl Settings {
         let api_server = signing_keys::api_server(flags, environment);
         settings.signing_keys = SigningKeySettings::read(flags, api_server.as_ref(), &mut reader);
         settings.pods = PodSettings::read(flags, environment, api_server.as_ref(), &mut reader);
+        settings.startup_taint = StartupTaint::read(flags, environment, api_server.as_ref(), &mut reader);
         reader.set("--verbosity", flags.verbosity.as_deref(), &mut settings.verbosity);
         reader.finish(settings)
     }

@@ -24,6 +24,11 @@ pub trait Upstream: Send + Sync {
 
     /// Gets ready ahead of the first exchange: whatever can be looked up or loaded in advance.
     fn warm_up(&self) -> BoxFuture<'_, ()>;
+
+    /// Whether the agent has credentials of its own to call with, or why not. Calls nobody but whoever gives them.
+    fn own_credentials(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// EKS Auth through AWS's SDK. Connected on first use, so that listeners open before TLS roots are read.
@@ -51,6 +56,10 @@ impl Upstream for EksAuthUpstream {
         token: &'a ServiceAccountToken,
     ) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
         Box::pin(async move { self.client().await.exchange(token).await })
+    }
+
+    fn own_credentials(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async move { self.client().await.own_credentials().await })
     }
 
     fn warm_up(&self) -> BoxFuture<'_, ()> {

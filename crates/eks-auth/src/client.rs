@@ -13,7 +13,7 @@ use aws_config::profile::region::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials as SdkCredentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_eksauth::config::retry::RetryConfig;
 use aws_sdk_eksauth::config::timeout::TimeoutConfig;
@@ -23,6 +23,7 @@ use tracing::{debug, info};
 
 pub use error::ExchangeError;
 
+use crate::cause::causes;
 use crate::{Exchange, Transport, TransportSettings};
 
 /// How long one call may take. There is one attempt: when to ask again is for the caller to say, who knows what else is
@@ -95,6 +96,7 @@ pub struct EksAuth {
     instance: Arc<OnceLock<Instance>>,
     clock: SharedTimeSource,
     providers: ProviderConfig,
+    credentials: Option<SharedCredentialsProvider>,
 }
 
 #[derive(Debug, Default)]
@@ -135,7 +137,19 @@ impl EksAuth {
             instance: Arc::default(),
             clock,
             providers,
+            credentials: sdk.credentials_provider(),
         }
+    }
+
+    /// Whether there are credentials to call EKS Auth with. Asks whoever gives them, EKS Auth not.
+    ///
+    /// # Errors
+    /// The credential chain's words.
+    pub async fn own_credentials(&self) -> Result<(), String> {
+        let Some(credentials) = &self.credentials else {
+            return Err("no source of AWS credentials is set up".to_owned());
+        };
+        credentials.provide_credentials().await.map(drop).map_err(|error| causes(&error))
     }
 
     /// Asks the instance metadata service which instance and zone this is, once; later exchanges send what was found.

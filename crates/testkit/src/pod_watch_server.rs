@@ -39,6 +39,7 @@ struct Cluster {
     status: Option<u16>,
     slow: Duration,
     requests: Vec<String>,
+    taints: Vec<Value>,
 }
 
 impl PodWatchServer {
@@ -147,6 +148,18 @@ impl PodWatchServer {
         self.task = tokio::spawn(accept(listener, self.tls.clone(), Arc::clone(&self.shared)));
     }
 
+    /// The node gets a taint with this key.
+    pub fn taint(&self, key: &str) {
+        let taint = json!({ "key": key, "effect": "NoSchedule" });
+        self.shared.cluster.lock().unwrap().taints.push(taint);
+    }
+
+    /// The keys of the node's taints.
+    pub fn taints(&self) -> Vec<String> {
+        let cluster = self.shared.cluster.lock().unwrap();
+        cluster.taints.iter().map(|taint| taint["key"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// The first line of each request so far.
     pub fn requests(&self) -> Vec<String> {
         self.shared.cluster.lock().unwrap().requests.clone()
@@ -191,10 +204,23 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared
     };
     let is_asked_rightly = target.starts_with("/api/v1/pods?fieldSelector=spec.nodeName%3Dnode%2D1&")
         && head.to_ascii_lowercase().contains("authorization: bearer token-of-the-agent");
+    let head_end = read.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    let length = head
+        .lines()
+        .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
+    while read.len() < head_end + length.unwrap_or(0) {
+        let mut chunk = [0; 2048];
+        match stream.read(&mut chunk).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => read.extend_from_slice(&chunk[..count]),
+        }
+    }
+    let is_of_node = target == "/api/v1/nodes/node%2D1";
     let whole = match status {
         Some(status) => {
             Some((status, json!({ "kind": "Status", "message": "pods is forbidden", "code": status })))
         }
+        None if is_of_node => Some(node(&mut shared.cluster.lock().unwrap(), &head, &read[head_end..])),
         None if !is_asked_rightly => Some((400, json!({ "kind": "Status", "message": target, "code": 400 }))),
         None if target.contains("watch=true") => None,
         None => {
@@ -216,6 +242,22 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared
             let _ = tell(&mut stream, shared, &target).await;
         }
     }
+}
+
+/// Gets or patches the node.
+fn node(cluster: &mut Cluster, head: &str, body: &[u8]) -> (u16, Value) {
+    if head.starts_with("PATCH ") {
+        assert!(head.to_lowercase().contains("content-type: application/json-patch+json"), "{head}");
+        let patch: Value = serde_json::from_slice(body).unwrap();
+        assert_eq!((&patch[0]["op"], &patch[1]["op"]), (&json!("test"), &json!("replace")), "{patch}");
+        if patch[0]["value"] != json!(cluster.taints) {
+            return (422, json!({ "kind": "Status", "code": 422, "message": "the test failed" }));
+        }
+        cluster.taints = patch[1]["value"].as_array().unwrap().clone();
+    }
+    // Without taints there is no such member.
+    let spec = if cluster.taints.is_empty() { json!({}) } else { json!({ "taints": cluster.taints }) };
+    (200, json!({ "kind": "Node", "apiVersion": "v1", "metadata": { "name": "node-1" }, "spec": spec }))
 }
 
 fn parameter<'a>(target: &'a str, name: &str) -> Option<&'a str> {

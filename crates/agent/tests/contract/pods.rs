@@ -153,3 +153,41 @@ async fn a_strict_check_refuses_pods_on_the_hosts_network_and_unknown_ones() {
     }
     assert_eq!(node.eks_auth.requests().len(), 0);
 }
+
+#[tokio::test]
+async fn the_startup_taint_goes_when_the_agent_has_credentials_of_its_own_and_not_before() {
+    const KEY: &str = "example.com/agent-not-ready";
+    let node = Node::new().await;
+    node.api_server.taint("spot");
+    node.api_server.taint(KEY);
+    let credentials = node.files.path().join("credentials");
+    let port = node.api_server.address().port().to_string();
+    let environment = HashMap::from([
+        ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+        ("KUBERNETES_SERVICE_PORT", port.as_str()),
+        ("NODE_NAME", "node-1"),
+        ("AWS_SHARED_CREDENTIALS_FILE", credentials.to_str().unwrap()),
+    ]);
+    let directory = node.files.path().to_str().unwrap();
+    let arguments = [
+        "--service-account-directory",
+        directory,
+        "--api-server-keys",
+        "off",
+        "--rotate-credentials",
+        "true",
+        "--remove-startup-taint",
+        KEY,
+    ];
+    let upstream = node.eks_auth.url();
+    let start = Start { binary: BINARY, upstream: Some(&upstream), arguments: &arguments, environment };
+    let agent = AgentProcess::start(start).await;
+    let line = agent.logged("the startup taint stays").await;
+    assert!(line.contains("credentials of the agent's own"), "{line}");
+    assert_eq!(node.api_server.taints(), ["spot", KEY]);
+    std::fs::write(&credentials, "[default]\naws_access_key_id = AKIA\naws_secret_access_key = s\n").unwrap();
+    agent.logged("its startup taint is removed").await;
+    assert_eq!(node.api_server.taints(), ["spot"]);
+    assert_eq!(node.eks_auth.requests().len(), 0, "that is found out without a call");
+    agent.leaks_nothing().await;
+}

@@ -271,6 +271,7 @@ fn agent(
         chance: Chance::system(),
         upstream,
         pod_source: None,
+        node_taints: None,
         predecessor: None,
         key_sources: vec![keys],
         registry: Registry::new(),
