@@ -1,11 +1,12 @@
 //! The agent put together: open binds everything and fails loudly, serve runs it until it is drained.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+mod itself;
+mod listeners;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use prometheus::Registry;
 use runtime::admin::Admin;
 use runtime::probe::ProbeSocket;
@@ -13,19 +14,18 @@ use runtime::readiness::{Condition, ListenerAnswers};
 use runtime::{BindError, Chance, Clock, DrainWatch, Limits, Listener, Readiness};
 use thiserror::Error;
 use tokio::task::JoinSet;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::endpoint::{Endpoint, EndpointMetrics, OurHosts, Rules};
-use crate::handover::{Predecessor, Successors};
+use crate::handover::{self, Predecessor};
 use crate::pods::{PodMetrics, PodSource, Pods};
 use crate::session::{Policy, SessionMetrics, Sessions};
 use crate::settings::Settings;
-use crate::startup_taint::{self, NodeTaints, SelfCheck};
+use crate::startup_taint::{self, NodeTaints};
 use crate::upstream::{Pace, PaceMetrics, Upstream};
 use crate::verification::{KeySource, Verification, VerificationMetrics};
-
-/// How often it is looked whether the node has an address by now that it had not.
-const UNTIL_LOOKED_AGAIN: Duration = Duration::from_secs(5);
+use itself::Itself;
+use listeners::{Absent, bind, bind_endpoints, bind_probes};
 
 /// What the agent finds outside itself.
 pub struct World {
@@ -230,7 +230,7 @@ impl Agent {
         if let Some(path) = self.handover_socket {
             let (sessions, verification) = (self.sessions.clone(), self.verification.clone());
             let (predecessor, watch) = (self.predecessor, drain.clone());
-            tasks.spawn(hand_over(path, predecessor, sessions, verification, watch));
+            tasks.spawn(handover::run(path, predecessor, sessions, verification, watch));
         }
         let sessions = self.sessions;
         let renewals = drain.clone();
@@ -254,138 +254,5 @@ impl Agent {
                 return;
             }
         }
-    }
-}
-
-/// Hears the agent before to its end, and waits for the next.
-async fn hand_over(
-    path: PathBuf,
-    predecessor: Option<Predecessor>,
-    sessions: Sessions,
-    verification: Verification,
-    drain: DrainWatch,
-) {
-    let successors = match Successors::open(&path) {
-        Ok(successors) => Some(successors),
-        Err(error) => {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "the agent that takes this one's place will start without its sessions"
-            );
-            None
-        }
-    };
-    let before = async {
-        if let Some(predecessor) = predecessor {
-            tokio::select! {
-                () = drain.started() => {}
-                () = predecessor.follow(&sessions) => {}
-            }
-        }
-    };
-    let after = async {
-        match successors {
-            Some(successors) => successors.serve(&sessions, &verification, &drain).await,
-            None => drain.started().await,
-        }
-    };
-    tokio::join!(before, after);
-}
-
-/// A listener: beside the agent before and the one after, where there is a hand-over.
-fn bind(settings: &Settings, address: SocketAddr, limits: Limits) -> Result<Listener, BindError> {
-    match settings.handover_socket {
-        Some(_) => Listener::bind_shared(address, limits),
-        None => Listener::bind(address, limits),
-    }
-}
-
-/// The agent, looked at by itself as a pod would: its listeners answer, and it has credentials to call AWS with.
-struct Itself {
-    readiness: Readiness,
-    upstream: Arc<dyn Upstream>,
-}
-
-impl SelfCheck for Itself {
-    fn missing(&self) -> BoxFuture<'_, Option<String>> {
-        Box::pin(async move {
-            if let Some(missing) = self.readiness.missing().await.first() {
-                return Some(format!("{}: {}", missing.condition, missing.reason));
-            }
-            let missing = self.upstream.own_credentials().await.err()?;
-            Some(format!("credentials of the agent's own: {missing}"))
-        })
-    }
-}
-
-/// An address that the node does not have, and need not have.
-struct Absent {
-    address: SocketAddr,
-    limits: Limits,
-    is_shared: bool,
-}
-
-impl Absent {
-    /// Serves it from when the node has it: whatever gives a node its addresses may come later than the agent.
-    async fn serve(self, endpoint: Endpoint, drain: DrainWatch) {
-        let mut told = false;
-        let listener = loop {
-            tokio::select! {
-                () = drain.started() => return,
-                () = tokio::time::sleep(UNTIL_LOOKED_AGAIN) => {}
-            }
-            let bound = match self.is_shared {
-                true => Listener::bind_shared(self.address, self.limits.clone()),
-                false => Listener::bind(self.address, self.limits.clone()),
-            };
-            match bound {
-                Ok(listener) => break listener,
-                Err(error) if error.is_address_missing() => {}
-                Err(error) if told => debug!(error = &error as &dyn std::error::Error, "still not served"),
-                Err(error) => {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "this node has the address now, and it cannot be served"
-                    );
-                    told = true;
-                }
-            }
-        };
-        info!(bind_addr = %self.address, "this node has the address now, answering pods there too");
-        listener.serve(endpoint, drain).await;
-    }
-}
-
-/// Every required address, and of the others those that this node has; and those that it has not.
-fn bind_endpoints(settings: &Settings) -> Result<(Vec<Listener>, Vec<Absent>), BindError> {
-    let (mut listeners, mut absent) = (Vec::new(), Vec::new());
-    for host in &settings.bind_hosts {
-        let address = SocketAddr::new(host.address, settings.port);
-        match bind(settings, address, settings.limits.clone()) {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if !host.required && error.is_address_missing() => {
-                warn!(%address, "this node has no such address, serving without it; name it with -b to require it");
-                let (limits, is_shared) = (settings.limits.clone(), settings.handover_socket.is_some());
-                absent.push(Absent { address, limits, is_shared });
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((listeners, absent))
-}
-
-/// Localhost in both families: kubelet may dial either. IPv6 where there is any.
-fn bind_probes(settings: &Settings) -> Result<Vec<Listener>, BindError> {
-    let port = settings.probe_port;
-    let first = bind(settings, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port), Limits::default())?;
-    if port == 0 {
-        // A port that is free in one family need not be free in the other.
-        return Ok(vec![first]);
-    }
-    let second = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
-    match bind(settings, second, Limits::default()) {
-        Ok(second) => Ok(vec![first, second]),
-        Err(error) if error.is_address_missing() => Ok(vec![first]),
-        Err(error) => Err(error),
     }
 }

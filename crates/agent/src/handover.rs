@@ -20,7 +20,49 @@ mod socket;
 mod successors;
 mod wire;
 
+use std::path::PathBuf;
+
+use runtime::DrainWatch;
+use tracing::warn;
+
+use crate::session::Sessions;
+use crate::verification::Verification;
 pub use directory::{DirectoryError, HandoverDirectory};
 pub use predecessor::Predecessor;
 pub use socket::SocketError;
-pub use successors::Successors;
+use successors::Successors;
+
+/// Hears the agent before to its end, and waits for the next.
+pub(crate) async fn run(
+    path: PathBuf,
+    predecessor: Option<Predecessor>,
+    sessions: Sessions,
+    verification: Verification,
+    drain: DrainWatch,
+) {
+    let successors = match Successors::open(&path) {
+        Ok(successors) => Some(successors),
+        Err(error) => {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "the agent that takes this one's place will start without its sessions"
+            );
+            None
+        }
+    };
+    let before = async {
+        if let Some(predecessor) = predecessor {
+            tokio::select! {
+                () = drain.started() => {}
+                () = predecessor.follow(&sessions) => {}
+            }
+        }
+    };
+    let after = async {
+        match successors {
+            Some(successors) => successors.serve(&sessions, &verification, &drain).await,
+            None => drain.started().await,
+        }
+    };
+    tokio::join!(before, after);
+}

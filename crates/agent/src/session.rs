@@ -9,6 +9,7 @@
 //! ```
 
 mod answer;
+mod departure;
 mod exchange;
 mod flight;
 mod handed;
@@ -16,7 +17,9 @@ mod metrics;
 mod owner;
 mod refused;
 mod renewal;
+mod report;
 mod store;
+mod succession;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,12 +30,11 @@ use eks_auth::{Exchange, ExchangeError};
 use futures_util::FutureExt;
 use identity::{ServiceAccountToken, TokenDigest};
 use runtime::{Chance, Clock, DrainWatch};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
-use crate::pods::News;
 use crate::refusal::Refusal;
 use crate::upstream::{Pace, Upstream};
 use exchange::Purpose;
@@ -41,8 +43,10 @@ pub use handed::Handed;
 pub use metrics::SessionMetrics;
 pub use owner::{Owner, PodUid};
 use refused::RefusedTokens;
+use report::UpstreamHealth;
 pub use store::SessionId;
-use store::{Found, Kept, LAST_MOMENTS, Store};
+use store::{Found, Kept, Store};
+pub use succession::RenewalsLeft;
 
 /// Exchanges under way at once, at most. A flood of made-up tokens must not make a flood of calls and tasks.
 const MOST_EXCHANGES: usize = 1_024;
@@ -50,9 +54,6 @@ const MOST_EXCHANGES: usize = 1_024;
 /// How long a pod waits for newer credentials when those at hand are good but near their end. Less than a second, which is
 /// all that some SDKs wait.
 const WORTH_A_WAIT: Duration = Duration::from_millis(750);
-
-/// A session this young is not measured by a list of pods: its pod may be younger than the list.
-const LATE_NEWS: Duration = Duration::from_secs(120);
 
 /// How sessions are kept.
 #[derive(Clone, Copy, Debug)]
@@ -104,27 +105,6 @@ struct State {
     successor: Option<UnboundedSender<Handed>>,
     /// How often associations have changed. An exchange that began before a change may bring what was true before it.
     changes: u64,
-}
-
-/// Whether exchanges fail at the moment, so that logs tell changes and not every case.
-#[derive(Default)]
-struct UpstreamHealth {
-    failing_with: Option<&'static str>,
-    failures: u64,
-}
-
-impl UpstreamHealth {
-    /// An exchange failed. True when exchanges succeeded until now, or failed otherwise.
-    fn fails(&mut self, reason: &'static str) -> bool {
-        self.failures += 1;
-        self.failing_with.replace(reason) != Some(reason)
-    }
-
-    /// An exchange succeeded. How many failed before it.
-    fn answers(&mut self) -> u64 {
-        self.failing_with = None;
-        std::mem::take(&mut self.failures)
-    }
 }
 
 /// What is known of a token without asking anybody.
@@ -362,107 +342,6 @@ impl Sessions {
         }
     }
 
-    /// Tells operators of a failed exchange, once: not again while the same goes on. A refusal of a pod is that pod's
-    /// news; everything else is the upstream's.
-    fn report(&self, error: &ExchangeError, token: &ServiceAccountToken, digest: TokenDigest) {
-        let reason = error.reason();
-        let (namespace, service_account) = token.claims().service_account().unwrap_or_default();
-        let mut state = self.0.state();
-        if error.is_irrecoverable() {
-            let is_news = !state.refused.was_refused_with(&digest, reason);
-            drop(state);
-            if is_news {
-                info!(?digest, namespace, service_account, reason, error = %error, "no credentials for a pod");
-            } else {
-                debug!(?digest, namespace, service_account, reason, "still no credentials for a pod");
-            }
-            return;
-        }
-        let is_news = state.upstream.fails(reason);
-        drop(state);
-        if is_news {
-            warn!(?digest, namespace, service_account, reason, error = %error, "an exchange failed");
-        } else {
-            debug!(?digest, namespace, service_account, reason, error = %error, "another exchange failed");
-        }
-    }
-
-    /// Associations have changed: forgets the sessions that came from this one, and all remembered refusals, so that each
-    /// pod's next request gets what is true now. Exchanges under way are not kept. Needs somebody who knows of changes,
-    /// such as a control plane in the same process; AWS tells nobody.
-    pub fn association_changed(&self, association_id: &str) {
-        let forgotten = {
-            let mut state = self.0.state();
-            state.changes += 1;
-            state.refused.forget_all();
-            state.store.remove_of(association_id)
-        };
-        (0..forgotten).for_each(|_| self.0.metrics.evicted());
-        info!(association_id, forgotten, "an association has changed");
-    }
-
-    /// All sessions as they are, and then each as it changes, for the agent that takes this one's place.
-    pub fn hand_over(&self) -> (Vec<Handed>, UnboundedReceiver<Handed>) {
-        let (tell, changes) = unbounded_channel();
-        let mut state = self.0.state();
-        state.successor = Some(tell);
-        (state.store.all_handed(), changes)
-    }
-
-    /// Takes over a session. False if it is over, or there is one as new.
-    pub fn take_over(&self, handed: &Handed) -> bool {
-        let now = self.0.clock.now();
-        let times = [handed.obtained, handed.expires, handed.due].map(handed::time);
-        let [Some(obtained), Some(expires), Some(due)] = times else { return false };
-        let Ok(token) = ServiceAccountToken::parse(&handed.token) else { return false };
-        let owner = match &handed.pod {
-            Some(pod) => Owner::Pod(PodUid::verified(pod)),
-            None => Owner::Token(token.digest()),
-        };
-        let mut state = self.0.state();
-        if !self.0.policy.keeps_sessions()
-            || now + LAST_MOMENTS >= expires
-            || state.store.has_as_new(&owner, &token, obtained)
-        {
-            return false;
-        }
-        let answer = answer::handed(&handed.answer);
-        let kept = Kept { answer, association: handed.association.as_str().into(), obtained, expires };
-        let stored = state.store.keep(&owner, &token, kept, due);
-        drop(state);
-        if stored.is_next_due {
-            self.0.due_sooner.notify_one();
-        }
-        true
-    }
-
-    /// Renews nothing in the background as long as this is held: another agent does. Pods that ask get what they ask for.
-    pub fn leave_renewals(&self) -> RenewalsLeft {
-        self.0.renews.send_replace(false);
-        RenewalsLeft(self.clone())
-    }
-
-    /// What has become known of the node's pods: sessions of those that are over are forgotten, and not renewed.
-    pub fn hear(&self, news: News) {
-        let over = match news {
-            News::Over(uid) => vec![uid],
-            News::All { living, as_of } => {
-                // The list may be older than what was obtained just before: the clocks are not the same.
-                let before = as_of.checked_sub(LATE_NEWS).unwrap_or(SystemTime::UNIX_EPOCH);
-                let mut of_sessions = self.0.state().store.pods_before(before);
-                of_sessions.retain(|uid| !living.contains(uid));
-                of_sessions
-            }
-        };
-        for uid in over {
-            let forgotten = self.0.state().store.pod_is_over(&uid);
-            if forgotten > 0 {
-                self.0.metrics.evicted();
-                debug!(pod_uid = uid, "forgot a session: its pod is over");
-            }
-        }
-    }
-
     /// Forgets a session on purpose.
     fn forget(&self, session: SessionId) {
         if self.0.state().store.remove(session) {
@@ -499,16 +378,6 @@ impl Sessions {
     }
 }
 
-/// Held while another agent renews the sessions.
-pub struct RenewalsLeft(Sessions);
-
-impl Drop for RenewalsLeft {
-    fn drop(&mut self) {
-        self.0.0.state().successor = None;
-        self.0.0.renews.send_replace(true);
-    }
-}
-
 /// What a request for credentials comes to.
 enum Boarded {
     /// They are here.
@@ -520,15 +389,6 @@ enum Boarded {
 }
 
 impl State {
-    /// Tells the agent that takes this one's place what has become of a session.
-    fn tell_successor(&mut self, owner: &Owner, token: &ServiceAccountToken) {
-        let Some(successor) = &self.successor else { return };
-        let handed = self.store.of(owner, token).and_then(|id| self.store.handed(id));
-        if handed.is_some_and(|handed| successor.send(handed).is_err()) {
-            self.successor = None;
-        }
-    }
-
     /// What was found in the store, for the endpoint. What is near its end is an answer like any other while nothing newer
     /// can be had: a renewal has just failed, and the next is not due yet.
     fn known(&self, found: Found, now: SystemTime) -> Known {

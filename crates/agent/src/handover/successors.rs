@@ -18,7 +18,7 @@ use crate::verification::Verification;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where successors come.
-pub struct Successors {
+pub(super) struct Successors {
     path: PathBuf,
     listener: UnixListener,
 }
@@ -28,12 +28,12 @@ impl Successors {
     ///
     /// # Errors
     /// When that cannot be; see [`SocketError`].
-    pub fn open(path: &Path) -> Result<Self, SocketError> {
+    pub(super) fn open(path: &Path) -> Result<Self, SocketError> {
         Ok(Self { path: path.to_owned(), listener: socket::open(path)? })
     }
 
     /// Hands over to whoever comes, until the drain starts.
-    pub async fn serve(self, sessions: &Sessions, verification: &Verification, drain: &DrainWatch) {
+    pub(super) async fn serve(self, sessions: &Sessions, verification: &Verification, drain: &DrainWatch) {
         tokio::select! {
             () = drain.started() => {}
             () = self.hand_over(sessions, verification) => {}

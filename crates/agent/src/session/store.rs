@@ -4,31 +4,24 @@
 //! itself: SHA-256 would be an eighth of the cost of an answer. Tokens with the same hash push each other out, which costs a
 //! call; nothing but the whole token (or, for a pod's earlier tokens, its SHA-256) ever selects a session.
 
+mod session;
+
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use bytes::Bytes;
 use foldhash::fast::RandomState;
 use identity::{Secret, ServiceAccountToken, TokenDigest};
 use lru::LruCache;
 
-use super::handed::{self, Handed};
+use super::handed::Handed;
 use super::owner::{Owner, PodUid};
-
-/// Credentials are not handed out in their last seconds: they would expire on the way to AWS.
-pub(super) const LAST_MOMENTS: Duration = Duration::from_secs(15);
-
-/// botocore asks again on every call when less than this is left.
-const HOT_LOOP: Duration = Duration::from_secs(15 * 60);
+use session::{EarlierToken, Session};
+pub(super) use session::{Found, Kept, LAST_MOMENTS};
 
 /// Tokens that one pod may use at a time. It has one, or two around a rotation; a fifth pushes the one out that ends first.
 const MOST_TOKENS: usize = 4;
-
-/// Uses of a session closer together than this count as one in the order in which sessions have to leave: keeping that order to
-/// the second would touch three other places of memory with each answer.
-const RECENTLY: Duration = Duration::from_secs(60);
 
 /// Names a session for as long as it lives; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,136 +30,6 @@ pub struct SessionId(u64);
 /// What a token is found by; means nothing outside this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Fingerprint(u64);
-
-/// One session: whose it is, what it is renewed with, what its pod gets.
-pub(super) struct Session {
-    /// The pod, where the node itself has verified that; else the session is its one token's.
-    pod: Option<PodUid>,
-    /// The token that ends last, whole: it is what renews the session. Kept as bytes and parsed again for each renewal,
-    /// which is rare, while claims are large.
-    newest: Secret,
-    newest_expires: SystemTime,
-    earlier: Vec<EarlierToken>,
-    credentials: Kept,
-    due: SystemTime,
-    failures: u32,
-    /// The uid that the token of an unverified session claims: enough to stop renewing it, not to take it away.
-    claimed: Option<Box<str>>,
-    /// Whether its pod is over, so that it is not renewed.
-    is_abandoned: bool,
-    /// When it was last seen to be in use, to [`RECENTLY`].
-    used: SystemTime,
-}
-
-/// A token that a newer one has taken the place of, while it is still good.
-struct EarlierToken {
-    fingerprint: Fingerprint,
-    digest: TokenDigest,
-    expires: SystemTime,
-}
-
-/// What an exchange brought, as a session keeps it.
-pub(super) struct Kept {
-    /// The answer, ready to send.
-    pub(super) answer: Bytes,
-    /// The association it came from.
-    pub(super) association: Box<str>,
-    /// When the exchange ended.
-    pub(super) obtained: SystemTime,
-    /// When AWS stops to honour the credentials.
-    pub(super) expires: SystemTime,
-}
-
-impl Kept {
-    /// Whether they are worth handing out.
-    fn is_alive(&self, now: SystemTime) -> bool {
-        now + LAST_MOMENTS < self.expires
-    }
-
-    /// Whether so little is left that clients come back too soon. Short-lived ones get the time after their half.
-    fn is_ageing(&self, now: SystemTime) -> bool {
-        let lifetime = self.expires.duration_since(self.obtained).unwrap_or_default();
-        now + HOT_LOOP.min(lifetime / 2) > self.expires
-    }
-}
-
-impl Session {
-    /// The token to renew it with.
-    pub(super) fn newest_token(&self) -> &Secret {
-        &self.newest
-    }
-
-    /// Whether its newest token is still good.
-    pub(super) fn has_a_good_token(&self, now: SystemTime) -> bool {
-        now < self.newest_expires
-    }
-
-    /// The pod, where that is verified.
-    pub(super) fn pod(&self) -> Option<&PodUid> {
-        self.pod.as_ref()
-    }
-
-    /// Whether its credentials are worth handing out.
-    pub(super) fn is_alive(&self, now: SystemTime) -> bool {
-        self.credentials.is_alive(now)
-    }
-
-    /// When its credentials end.
-    pub(super) fn expires(&self) -> SystemTime {
-        self.credentials.expires
-    }
-
-    /// Whether nobody needs it renewed.
-    pub(super) fn is_abandoned(&self) -> bool {
-        self.is_abandoned
-    }
-
-    /// The uid of its pod, verified or claimed.
-    fn uid(&self) -> Option<&str> {
-        self.pod.as_ref().map(PodUid::as_str).or(self.claimed.as_deref())
-    }
-
-    /// How often its renewal has failed since it last succeeded.
-    pub(super) fn failures(&self) -> u32 {
-        self.failures
-    }
-
-    fn handed(&self) -> Option<Handed> {
-        Some(Handed {
-            pod: self.pod.as_ref().map(|pod| pod.as_str().to_owned()),
-            token: self.newest.expose_str().to_owned(),
-            association: self.credentials.association.to_string(),
-            answer: String::from_utf8(self.credentials.answer.to_vec()).ok()?,
-            obtained: handed::milliseconds(self.credentials.obtained),
-            expires: handed::milliseconds(self.credentials.expires),
-            due: handed::milliseconds(self.due),
-        })
-    }
-
-    /// Whether its last use counts as another one. So does a use that a clock set back has put into the future.
-    fn was_used_before(&self, now: SystemTime) -> bool {
-        now.duration_since(self.used).map_or(true, |ago| ago >= RECENTLY)
-    }
-
-    fn found(&self, id: SessionId, now: SystemTime) -> Found {
-        if !self.is_alive(now) {
-            return Found::Nothing;
-        }
-        let answer = self.credentials.answer.clone();
-        if self.credentials.is_ageing(now) { Found::Ageing(answer, id) } else { Found::Fresh(answer) }
-    }
-}
-
-/// What is found for a token.
-#[derive(Debug, PartialEq)]
-pub(super) enum Found {
-    /// An answer to hand out as it is.
-    Fresh(Bytes),
-    /// An answer that is good, but so near its end that a newer one is worth a moment's wait.
-    Ageing(Bytes, SessionId),
-    /// No session that lives.
-    Nothing,
-}
 
 /// What [`Store::keep`] did beside keeping.
 #[derive(Debug, PartialEq)]

@@ -1,7 +1,10 @@
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use testkit::TokenBuilder;
 
+use bytes::Bytes;
+
+use super::session::RECENTLY;
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);

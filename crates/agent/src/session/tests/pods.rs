@@ -1,6 +1,7 @@
 //! Sessions of pods whose tokens the node has verified: one for all of a pod's tokens, and nobody else's.
 
 use super::*;
+use crate::pods::News;
 
 #[tokio::test(start_paused = true)]
 async fn a_rotated_token_goes_on_with_the_pods_session_and_costs_no_call() {
