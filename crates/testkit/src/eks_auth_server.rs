@@ -1,19 +1,17 @@
 //! An EKS Auth behind a real socket that sends, byte for byte, what its script says.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use identity::to_epoch_seconds;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::Authority;
 use crate::script::{self, Allowance};
+use crate::server::{Connection, Server, read_request};
 
 /// What one call gets.
 #[derive(Clone, Debug)]
@@ -45,10 +43,8 @@ impl Reply {
 
 /// The server. It stops when dropped.
 pub struct EksAuthServer {
-    address: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    server: Server,
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
 }
 
 struct Shared {
@@ -74,28 +70,25 @@ impl EksAuthServer {
         otherwise: Reply,
         tls: Option<TlsAcceptor>,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             replies: Mutex::new(replies.into_iter().collect()),
             otherwise: Mutex::new(otherwise),
             requests: Mutex::default(),
             allowance: Mutex::default(),
         });
-        let task = tokio::spawn(serve(listener, tls.clone(), Arc::clone(&shared)));
-        Self { address, tls, shared, task }
+        let of_server = Arc::clone(&shared);
+        let server = Server::start(tls, move |stream| converse(stream, Arc::clone(&of_server))).await;
+        Self { server, shared }
     }
 
     /// Is gone, with all its connections, until [`Self::revive`].
     pub async fn die(&mut self) {
-        self.task.abort();
-        let _ = (&mut self.task).await;
+        self.server.die().await;
     }
 
     /// Is there again, where it was, as if nothing had been.
     pub async fn revive(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
-        self.task = tokio::spawn(serve(listener, self.tls.clone(), Arc::clone(&self.shared)));
+        self.server.revive().await;
     }
 
     /// From now on throttles calls beyond so many a second.
@@ -105,7 +98,7 @@ impl EksAuthServer {
 
     /// What the agent is given as `--endpoint`.
     pub fn url(&self) -> String {
-        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.address)
+        self.server.url()
     }
 
     /// From now on replies so.
@@ -132,40 +125,11 @@ impl EksAuthServer {
     }
 }
 
-impl Drop for EksAuthServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
-    // Dropped with this task, so that a dead server's connections are dead too.
-    let mut conversations = JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let resets = matches!(*shared.otherwise.lock().unwrap(), Reply::Reset);
-        if resets {
-            stream.set_zero_linger().unwrap();
-        }
-        let (shared, tls) = (Arc::clone(&shared), tls.clone());
-        conversations.spawn(async move {
-            match tls {
-                None => converse(stream, shared).await,
-                Some(tls) => {
-                    if let Ok(stream) = tls.accept(stream).await {
-                        converse(stream, shared).await;
-                    }
-                }
-            }
-        });
-    }
-}
-
-async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>) {
+async fn converse(mut stream: Box<dyn Connection>, shared: Arc<Shared>) {
     while let Some(request) = read_request(&mut stream).await {
         let number = {
             let mut requests = shared.requests.lock().unwrap();
-            requests.push(request);
+            requests.push(format!("{}\r\n\r\n{}", request.head, request.body));
             requests.len()
         };
         let granted = shared.allowance.lock().unwrap().as_mut().is_none_or(Allowance::take);
@@ -185,7 +149,7 @@ async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<S
                 return;
             }
             Reply::Silence => return std::future::pending().await,
-            Reply::Reset => return,
+            Reply::Reset => return stream.tcp().set_zero_linger().unwrap(),
         };
         let answer = format!(
             "HTTP/1.1 {status} Whatever\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
@@ -219,25 +183,4 @@ pub fn issued(number: usize) -> serde_json::Value {
             "expiration": to_epoch_seconds(credentials.expiration)
         }
     })
-}
-
-async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
-    let mut read = Vec::new();
-    loop {
-        if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&read[..end]).to_lowercase();
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "))
-                .map_or(0, |length| length.parse().unwrap());
-            if read.len() >= end + 4 + length {
-                return Some(String::from_utf8_lossy(&read).into_owned());
-            }
-        }
-        let mut chunk = [0; 8192];
-        match stream.read(&mut chunk).await {
-            Ok(0) | Err(_) => return None,
-            Ok(count) => read.extend_from_slice(&chunk[..count]),
-        }
-    }
 }

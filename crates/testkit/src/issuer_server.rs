@@ -5,19 +5,16 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
 
 use crate::authority::Authority;
+use crate::server::{Connection, Server, read_request};
 
 /// The server. It stops when dropped.
 pub struct IssuerServer {
-    address: SocketAddr,
-    scheme: &'static str,
+    server: Server,
     shared: Arc<Mutex<Publication>>,
-    task: JoinHandle<()>,
 }
 
 struct Publication {
@@ -42,24 +39,22 @@ impl IssuerServer {
     }
 
     async fn serve(tls: Option<TlsAcceptor>, issuer: String, key_set: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let minor = "34".to_owned();
         let publication = Publication { issuer, key_set, minor, status: 200, calls: Vec::new() };
         let shared = Arc::new(Mutex::new(publication));
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let task = tokio::spawn(accept(listener, tls, Arc::clone(&shared)));
-        Self { address, scheme, shared, task }
+        let of_server = Arc::clone(&shared);
+        let server = Server::start(tls, move |stream| answer(stream, Arc::clone(&of_server))).await;
+        Self { server, shared }
     }
 
     /// Its URL, without a slash at the end.
     pub fn url(&self) -> String {
-        format!("{}://{}", self.scheme, self.address)
+        self.server.url()
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// From now on says that it is this issuer.
@@ -93,46 +88,12 @@ impl IssuerServer {
     }
 }
 
-impl Drop for IssuerServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Mutex<Publication>>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let (tls, shared) = (tls.clone(), Arc::clone(&shared));
-        connections.spawn(async move {
-            match tls {
-                Some(tls) => {
-                    if let Ok(stream) = tls.accept(stream).await {
-                        answer(stream, &shared).await;
-                    }
-                }
-                None => answer(stream, &shared).await,
-            }
-        });
-    }
-}
-
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Mutex<Publication>) {
-    let mut read = Vec::new();
-    loop {
-        while !read.windows(4).any(|window| window == b"\r\n\r\n") {
-            let mut chunk = [0; 2048];
-            match stream.read(&mut chunk).await {
-                Ok(0) | Err(_) => return,
-                Ok(count) => read.extend_from_slice(&chunk[..count]),
-            }
-        }
-        let head = String::from_utf8_lossy(&read).into_owned();
-        read.clear();
+async fn answer(mut stream: Box<dyn Connection>, shared: Arc<Mutex<Publication>>) {
+    while let Some(request) = read_request(&mut stream).await {
         let (status, body) = {
             let mut publication = shared.lock().unwrap();
-            publication.calls.push(head.clone());
-            let path = head.split(' ').nth(1).unwrap_or_default();
-            match path {
+            publication.calls.push(request.head.clone());
+            match request.target() {
                 _ if publication.status != 200 => {
                     (publication.status, json!({ "message": "no" }).to_string())
                 }

@@ -1,19 +1,16 @@
 //! What else an agent finds on a node: a proxy, and the instance metadata service of EC2.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::io::AsyncWriteExt;
 
 use crate::canary;
+use crate::server::{Connection, Server, read_request};
 
 /// A server on loopback that answers each request by its first line. It stops when dropped.
 pub struct Neighbour {
-    address: SocketAddr,
+    server: Server,
     asked: Arc<Mutex<Vec<String>>>,
-    task: JoinHandle<()>,
 }
 
 impl Neighbour {
@@ -50,22 +47,16 @@ impl Neighbour {
     }
 
     async fn start(answer: impl Fn(&str) -> (u16, String) + Copy + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let of_task = Arc::clone(&asked);
-        let task = tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(converse(stream, Arc::clone(&of_task), answer));
-            }
-        });
-        Self { address, asked, task }
+        let of_server = Arc::clone(&asked);
+        let server =
+            Server::start(None, move |stream| converse(stream, Arc::clone(&of_server), answer)).await;
+        Self { server, asked }
     }
 
     /// Where it is.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     /// The first line of each request so far.
@@ -74,34 +65,20 @@ impl Neighbour {
     }
 }
 
-impl Drop for Neighbour {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn converse(stream: TcpStream, asked: Arc<Mutex<Vec<String>>>, answer: impl Fn(&str) -> (u16, String)) {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let mut first = String::new();
-        if !matches!(stream.read_line(&mut first).await, Ok(count) if count > 0) {
-            return;
-        }
-        let mut line = first.clone();
-        while line != "\r\n" {
-            line.clear();
-            if !matches!(stream.read_line(&mut line).await, Ok(count) if count > 0) {
-                return;
-            }
-        }
-        asked.lock().unwrap().push(first.trim_end().to_owned());
-        let (status, body) = answer(&first);
+async fn converse(
+    mut stream: Box<dyn Connection>,
+    asked: Arc<Mutex<Vec<String>>>,
+    answer: impl Fn(&str) -> (u16, String),
+) {
+    while let Some(request) = read_request(&mut stream).await {
+        asked.lock().unwrap().push(request.line().to_owned());
+        let (status, body) = answer(request.line());
         let head = format!(
             "HTTP/1.1 {status} Whatever\r\nContent-Type: text/plain\r\nX-Aws-Ec2-Metadata-Token-Ttl-Seconds: 21600\r\n\
              Content-Length: {}\r\n\r\n",
             body.len()
         );
-        if stream.get_mut().write_all(format!("{head}{body}").as_bytes()).await.is_err() {
+        if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
             return;
         }
     }

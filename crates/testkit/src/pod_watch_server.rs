@@ -6,20 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio_rustls::TlsAcceptor;
 
 use crate::authority::Authority;
+use crate::server::{Connection, Request, Server, read_request};
 
 /// The server. It stops when dropped.
 pub struct PodWatchServer {
-    address: SocketAddr,
-    tls: TlsAcceptor,
+    server: Server,
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
 }
 
 struct Shared {
@@ -45,17 +41,15 @@ struct Cluster {
 impl PodWatchServer {
     /// Without pods, with a certificate of `authority`.
     pub async fn start(authority: &Authority) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared { cluster: Mutex::default(), changed: watch::Sender::new(0) });
-        let tls = authority.acceptor();
-        let task = tokio::spawn(accept(listener, tls.clone(), Arc::clone(&shared)));
-        Self { address, tls, shared, task }
+        let of_server = Arc::clone(&shared);
+        let converse = move |stream| answer(stream, Arc::clone(&of_server));
+        Self { server: Server::start(Some(authority.acceptor()), converse).await, shared }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// A pod of this name is there, running, with these addresses. Its uid is `uid-of-NAME`, as `TokenBuilder` has it.
@@ -138,14 +132,12 @@ impl PodWatchServer {
 
     /// Is gone, with all its connections, until [`Self::revive`].
     pub async fn die(&mut self) {
-        self.task.abort();
-        let _ = (&mut self.task).await;
+        self.server.die().await;
     }
 
     /// Is there again, where it was.
     pub async fn revive(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
-        self.task = tokio::spawn(accept(listener, self.tls.clone(), Arc::clone(&self.shared)));
+        self.server.revive().await;
     }
 
     /// The node gets a taint with this key.
@@ -166,66 +158,28 @@ impl PodWatchServer {
     }
 }
 
-impl Drop for PodWatchServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let (tls, shared) = (tls.clone(), Arc::clone(&shared));
-        connections.spawn(async move {
-            if let Ok(stream) = tls.accept(stream).await {
-                answer(stream, &shared).await;
-            }
-        });
-    }
-}
-
 /// One answer a connection: simple, and what is under test must bear it.
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) {
-    let mut read = Vec::new();
-    while !read.windows(4).any(|window| window == b"\r\n\r\n") {
-        let mut chunk = [0; 2048];
-        match stream.read(&mut chunk).await {
-            Ok(0) | Err(_) => return,
-            Ok(count) => read.extend_from_slice(&chunk[..count]),
-        }
-    }
-    let head = String::from_utf8_lossy(&read).into_owned();
-    let line = head.lines().next().unwrap_or_default().to_owned();
-    let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
+async fn answer(mut stream: Box<dyn Connection>, shared: Arc<Shared>) {
+    let Some(request) = read_request(&mut stream).await else { return };
+    let target = request.target();
     let (status, slow) = {
         let mut cluster = shared.cluster.lock().unwrap();
-        cluster.requests.push(line);
+        cluster.requests.push(request.line().to_owned());
         (cluster.status, cluster.slow)
     };
     let is_asked_rightly = target.starts_with("/api/v1/pods?fieldSelector=spec.nodeName%3Dnode%2D1&")
-        && head.to_ascii_lowercase().contains("authorization: bearer token-of-the-agent");
-    let head_end = read.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
-    let length = head
-        .lines()
-        .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
-    while read.len() < head_end + length.unwrap_or(0) {
-        let mut chunk = [0; 2048];
-        match stream.read(&mut chunk).await {
-            Ok(0) | Err(_) => return,
-            Ok(count) => read.extend_from_slice(&chunk[..count]),
-        }
-    }
+        && request.head.to_ascii_lowercase().contains("authorization: bearer token-of-the-agent");
     let is_of_node = target == "/api/v1/nodes/node%2D1";
     let whole = match status {
         Some(status) => {
             Some((status, json!({ "kind": "Status", "message": "pods is forbidden", "code": status })))
         }
-        None if is_of_node => Some(node(&mut shared.cluster.lock().unwrap(), &head, &read[head_end..])),
+        None if is_of_node => Some(node(&mut shared.cluster.lock().unwrap(), &request)),
         None if !is_asked_rightly => Some((400, json!({ "kind": "Status", "message": target, "code": 400 }))),
         None if target.contains("watch=true") => None,
         None => {
             tokio::time::sleep(slow).await;
-            Some(page(&shared.cluster.lock().unwrap(), &target))
+            Some(page(&shared.cluster.lock().unwrap(), target))
         }
     };
     match whole {
@@ -239,16 +193,16 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared
             let _ = stream.shutdown().await;
         }
         None => {
-            let _ = tell(&mut stream, shared, &target).await;
+            let _ = tell(&mut stream, &shared, target).await;
         }
     }
 }
 
 /// Gets or patches the node.
-fn node(cluster: &mut Cluster, head: &str, body: &[u8]) -> (u16, Value) {
+fn node(cluster: &mut Cluster, Request { head, body }: &Request) -> (u16, Value) {
     if head.starts_with("PATCH ") {
         assert!(head.to_lowercase().contains("content-type: application/json-patch+json"), "{head}");
-        let patch: Value = serde_json::from_slice(body).unwrap();
+        let patch: Value = serde_json::from_str(body).unwrap();
         assert_eq!((&patch[0]["op"], &patch[1]["op"]), (&json!("test"), &json!("replace")), "{patch}");
         if patch[0]["value"] != json!(cluster.taints) {
             return (422, json!({ "kind": "Status", "code": 422, "message": "the test failed" }));
@@ -277,11 +231,7 @@ fn page(cluster: &Cluster, target: &str) -> (u16, Value) {
 }
 
 /// Tells events until the watch is cut.
-async fn tell(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    shared: &Shared,
-    target: &str,
-) -> std::io::Result<()> {
+async fn tell(stream: &mut Box<dyn Connection>, shared: &Shared, target: &str) -> std::io::Result<()> {
     let mut version: u64 = parameter(target, "resourceVersion").unwrap().parse().unwrap();
     let mut changed = shared.changed.subscribe();
     let cuts = *changed.borrow_and_update();

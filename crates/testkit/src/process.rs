@@ -1,9 +1,9 @@
 //! The real agent as a process: started with an environment of its own, asked over its sockets, ended by signals.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::eks_auth_server::EksAuthServer;
+use crate::ports::Port;
 use crate::{canary, wire};
 
 /// How long anything the agent should do soon may take on a busy machine.
@@ -25,6 +26,7 @@ pub struct AgentProcess {
     child: Child,
     log: Arc<Log>,
     reader: JoinHandle<()>,
+    _ports: Option<[Port; 3]>,
     /// Where pods reach it.
     pub endpoint: SocketAddr,
     /// Where probes reach it.
@@ -58,15 +60,36 @@ impl AgentProcess {
         Self::start(Start { binary, upstream: Some(&upstream.url()), arguments, environment }).await
     }
 
+    /// Starts `binary` in front of `upstream` as the pod of a cluster whose API server is at `api_server`, with the files that
+    /// kubelet gave it, on node `node-1`.
+    pub async fn in_cluster(
+        upstream: &EksAuthServer,
+        binary: &str,
+        (api_server, files): (SocketAddr, &Path),
+        arguments: &[&str],
+    ) -> Self {
+        let port = api_server.port().to_string();
+        let environment = HashMap::from([
+            ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+            ("KUBERNETES_SERVICE_PORT", port.as_str()),
+            ("NODE_NAME", "node-1"),
+        ]);
+        let arguments = [&["--service-account-directory", files.to_str().unwrap()], arguments].concat();
+        let upstream = upstream.url();
+        Self::start(Start { binary, upstream: Some(&upstream), arguments: &arguments, environment }).await
+    }
+
     /// Starts the agent on free ports of loopback and waits until it answers its health probe.
     pub async fn start(start: Start<'_>) -> Self {
-        let [endpoint, probes, metrics] = free_ports();
+        let claims = [(); 3].map(|()| Port::claim());
+        let [endpoint, probes, metrics] = claims.each_ref().map(Port::address);
         let port = |address: SocketAddr| address.port().to_string();
         let ports =
             ["--port", &port(endpoint), "--probe-port", &port(probes), "--metrics-port", &port(metrics)];
         let loopback = ["--bind-hosts", "127.0.0.1", "--metrics-address", "127.0.0.1"];
         let arguments = [&ports[..], &loopback, start.arguments].concat();
-        Self::start_at(Start { arguments: &arguments, ..start }, [endpoint, probes, metrics]).await
+        let start = Start { arguments: &arguments, ..start };
+        Self { _ports: Some(claims), ..Self::start_at(start, [endpoint, probes, metrics]).await }
     }
 
     /// Starts the agent where its defaults put it, as on a node. Only for a network namespace of one's own.
@@ -104,7 +127,7 @@ impl AgentProcess {
                 of_reader.grown.notify_waiters();
             }
         });
-        let agent = Self { child, log, reader, endpoint, probes, metrics };
+        let agent = Self { child, log, reader, _ports: None, endpoint, probes, metrics };
         agent.until_healthy().await;
         agent
     }
@@ -208,10 +231,4 @@ impl AgentProcess {
         (&mut self.reader).await.unwrap();
         (status, self.log())
     }
-}
-
-/// Ports that were free a moment ago.
-fn free_ports<const N: usize>() -> [SocketAddr; N] {
-    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap())
 }

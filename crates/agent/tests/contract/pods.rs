@@ -29,24 +29,9 @@ impl Node {
     }
 
     async fn agent(&self, arguments: &[&str]) -> AgentProcess {
-        let port = self.api_server.address().port().to_string();
-        let environment = HashMap::from([
-            ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
-            ("KUBERNETES_SERVICE_PORT", port.as_str()),
-            ("NODE_NAME", "node-1"),
-        ]);
-        let directory = self.files.path().to_str().unwrap();
-        let usual =
-            ["--service-account-directory", directory, "--api-server-keys", "off", "--verbosity", "debug"];
-        let arguments = [&usual, arguments].concat();
-        let upstream = self.eks_auth.url();
-        AgentProcess::start(Start {
-            binary: BINARY,
-            upstream: Some(&upstream),
-            arguments: &arguments,
-            environment,
-        })
-        .await
+        let arguments = [&["--api-server-keys", "off", "--verbosity", "debug"], arguments].concat();
+        let api_server = (self.api_server.address(), self.files.path());
+        AgentProcess::in_cluster(&self.eks_auth, BINARY, api_server, &arguments).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tokens are checked on the node: what that costs EKS Auth, and what goes on without.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use testkit::authority::Authority;
@@ -22,29 +23,6 @@ fn token(pod: &str, issuer: &str) -> TokenBuilder {
 
 async fn eks_auth() -> EksAuthServer {
     EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await
-}
-
-async fn in_cluster(
-    eks_auth: &EksAuthServer,
-    directory: &str,
-    port: u16,
-    arguments: &[&str],
-) -> AgentProcess {
-    let port = port.to_string();
-    let environment = HashMap::from([
-        ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
-        ("KUBERNETES_SERVICE_PORT", port.as_str()),
-        ("NODE_NAME", "node-1"),
-    ]);
-    let arguments = [&["--service-account-directory", directory], arguments].concat();
-    let upstream = eks_auth.url();
-    AgentProcess::start(Start {
-        binary: BINARY,
-        upstream: Some(&upstream),
-        arguments: &arguments,
-        environment,
-    })
-    .await
 }
 
 #[tokio::test]
@@ -80,13 +58,12 @@ async fn keys_come_from_the_api_server_and_outlive_it_on_disk() {
     let (authority, key) = (Authority::new(), SigningKey::rsa("k1"));
     let mut api_server = IssuerServer::start_api_server(&authority, ISSUER, key_set([&key])).await;
     let files = service_account_directory(&authority);
-    let directory = files.path().to_str().unwrap().to_owned();
     let cache = files.path().join("keys.json");
     let arguments = ["--signing-keys-cache", cache.to_str().unwrap()];
     let eks_auth = eks_auth().await;
-    let port = api_server.address().port();
 
-    let agent = in_cluster(&eks_auth, &directory, port, &arguments).await;
+    let agent =
+        AgentProcess::in_cluster(&eks_auth, BINARY, (api_server.address(), files.path()), &arguments).await;
     agent.logged("tokens are checked on this node").await;
     let forged = SigningKey::ec("k1").sign(&token("web-0", ISSUER));
     assert_eq!(agent.ask(&forged).await.status, 400);
@@ -95,7 +72,8 @@ async fn keys_come_from_the_api_server_and_outlive_it_on_disk() {
 
     api_server.fail_with(500);
     api_server.publish_for("https://another.example".to_owned());
-    let agent = in_cluster(&eks_auth, &directory, port, &arguments).await;
+    let agent =
+        AgentProcess::in_cluster(&eks_auth, BINARY, (api_server.address(), files.path()), &arguments).await;
     agent.logged("signing keys cannot be had").await;
     assert_eq!(agent.ask(&forged).await.status, 400);
     assert_eq!(agent.ask(&key.sign(&token("web-0", ISSUER))).await.status, 200);
@@ -111,8 +89,7 @@ async fn on_eks_before_1_34_nothing_is_refused_for_its_signature() {
     api_server.is_minor_version("33+");
     let files = service_account_directory(&authority);
     let eks_auth = eks_auth().await;
-    let port = api_server.address().port();
-    let agent = in_cluster(&eks_auth, files.path().to_str().unwrap(), port, &[]).await;
+    let agent = AgentProcess::in_cluster(&eks_auth, BINARY, (api_server.address(), files.path()), &[]).await;
     agent.logged("tokens are checked on this node").await;
     let doubtful = SigningKey::ec("k1").sign(&token("web-0", EKS));
     assert_eq!(agent.ask(&doubtful).await.status, 200, "EKS Auth decides");
@@ -148,11 +125,10 @@ async fn without_api_server_files_or_permission_the_agent_starts_at_once_and_say
     let authority = Authority::new();
     let eks_auth = eks_auth().await;
     let files = service_account_directory(&authority);
-    let directory = files.path().to_str().unwrap();
 
-    // Nobody listens on port 1.
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
     let began = Instant::now();
-    let agent = in_cluster(&eks_auth, directory, 1, &[]).await;
+    let agent = AgentProcess::in_cluster(&eks_auth, BINARY, (nobody, files.path()), &[]).await;
     assert!(began.elapsed() < Duration::from_secs(5), "on a busy machine; a second elsewhere");
     agent.logged("signing keys cannot be had").await;
     assert_eq!(agent.ask(&SigningKey::ec("k").sign(&token("web-0", ISSUER))).await.status, 200);
@@ -162,13 +138,13 @@ async fn without_api_server_files_or_permission_the_agent_starts_at_once_and_say
 
     let api_server = IssuerServer::start_api_server(&authority, ISSUER, String::new()).await;
     api_server.fail_with(403);
-    let agent = in_cluster(&eks_auth, directory, api_server.address().port(), &[]).await;
+    let agent = AgentProcess::in_cluster(&eks_auth, BINARY, (api_server.address(), files.path()), &[]).await;
     let line = agent.logged("signing keys cannot be had").await;
     assert!(line.contains("system:service-account-issuer-discovery"), "{line}");
     drop(agent);
 
     let nowhere = tempfile::tempdir().unwrap();
-    let agent = in_cluster(&eks_auth, nowhere.path().to_str().unwrap(), 1, &[]).await;
+    let agent = AgentProcess::in_cluster(&eks_auth, BINARY, (nobody, nowhere.path()), &[]).await;
     let line = agent.logged("cannot be asked for the keys").await;
     assert!(line.contains("automountServiceAccountToken"), "{line}");
 }
