@@ -11,7 +11,7 @@ mod system;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use control_plane::issuer::KeyKind;
 
 use crate::machine::{self, Awake, Precedence};
@@ -26,13 +26,7 @@ use system::{Keeping, System};
 
 /// Measures everything, writes the results and prints them. An error if any answer was not what it should be.
 pub(crate) async fn run(settings: &AssociationSettings) -> Result<()> {
-    machine::check()?;
-    ensure!(
-        settings.pod_identity.is_file(),
-        "there is no pod-identity at {}; POD_IDENTITY_BIN names one",
-        settings.pod_identity.display()
-    );
-    run::clear(&settings.work)?;
+    run::prepare(&settings.work, &settings.pod_identity, "POD_IDENTITY_BIN")?;
     let _precedence = settings.precedence.then(Precedence::take).transpose()?;
     let _awake = Awake::keep(&settings.work)?;
     let machine = machine::facts(&settings.pod_identity);

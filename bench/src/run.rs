@@ -24,13 +24,7 @@ const BODY: std::ops::RangeInclusive<usize> = 1000..=1100;
 
 /// Measures everything, writes the results and prints them. An error if any answer was not what it should be.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
-    machine::check()?;
-    ensure!(
-        settings.agent.is_file(),
-        "there is no agent at {}; AGENT_BIN names one",
-        settings.agent.display()
-    );
-    clear(&settings.work)?;
+    prepare(&settings.work, &settings.agent, "AGENT_BIN")?;
     let _precedence = settings.precedence.then(Precedence::take).transpose()?;
     let upstream = Upstream::start(&settings.work).await?;
     let mut tokens = Tokens::new()?;
@@ -73,8 +67,11 @@ pub(crate) fn conclude(
     Ok(())
 }
 
-/// Removes what an earlier run left.
-pub(crate) fn clear(work: &Path) -> Result<()> {
+/// Makes sure that this machine and the binary, which the variable names, are there to be measured, and removes what an
+/// earlier run left.
+pub(crate) fn prepare(work: &Path, binary: &Path, variable: &str) -> Result<()> {
+    machine::check()?;
+    ensure!(binary.is_file(), "there is no binary at {}; {variable} names one", binary.display());
     if work.exists() {
         fs::remove_dir_all(work).context("the work folder cannot be emptied")?;
     }

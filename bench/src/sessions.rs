@@ -10,7 +10,7 @@ mod subject;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::machine::{self, Awake, Precedence};
 use crate::quiet::Quiet;
@@ -23,13 +23,7 @@ pub(crate) use subject::{AT_ONCE, Subject};
 
 /// Measures everything, writes the results and prints them. An error if any answer was not what it should be.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
-    machine::check()?;
-    ensure!(
-        settings.agent.is_file(),
-        "there is no agent at {}; AGENT_BIN names one",
-        settings.agent.display()
-    );
-    run::clear(&settings.work)?;
+    run::prepare(&settings.work, &settings.agent, "AGENT_BIN")?;
     let _precedence = settings.precedence.then(Precedence::take).transpose()?;
     let upstream = Upstream::start(&settings.work).await?;
     let _awake = Awake::keep(&settings.work)?;

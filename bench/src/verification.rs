@@ -36,13 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Measures everything, writes the results and prints them. An error if any answer was not what it should be.
 pub(crate) async fn run(settings: &Settings) -> Result<()> {
-    machine::check()?;
-    ensure!(
-        settings.agent.is_file(),
-        "there is no agent at {}; AGENT_BIN names one",
-        settings.agent.display()
-    );
-    run::clear(&settings.work)?;
+    run::prepare(&settings.work, &settings.agent, "AGENT_BIN")?;
     let _precedence = settings.precedence.then(Precedence::take).transpose()?;
     let _upstream = Upstream::start(&settings.work).await?;
     let _awake = Awake::keep(&settings.work)?;

@@ -24,8 +24,6 @@ pub(crate) fn note(text: &str) {
 }
 
 /// Why something did not happen: the whole chain of reasons, on one line.
-pub(crate) fn complain(error: &dyn std::error::Error) {
-    let chain: Vec<String> =
-        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
-    note(&chain.join(": "));
+pub(crate) fn complain(error: &(dyn std::error::Error + 'static)) {
+    note(&runtime::log::with_causes(error));
 }

@@ -141,14 +141,19 @@ impl Visit for Members {
     }
 
     fn record_error(&mut self, field: &Field, error: &(dyn std::error::Error + 'static)) {
-        let chain: Vec<String> =
-            std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
-        self.insert(field, chain.join(": "));
+        self.insert(field, with_causes(error));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.insert(field, format!("{value:?}"));
     }
+}
+
+/// An error and its causes, the nearest first, on one line.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain: Vec<String> =
+        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+    chain.join(": ")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use runtime::chance::part;
+use runtime::log::with_causes;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
@@ -67,7 +68,7 @@ struct Trouble {
 impl Trouble {
     fn again(&mut self, error: &PodsError) {
         self.failures = self.failures.saturating_add(1);
-        let text = chain(error);
+        let text = with_causes(error);
         // Every watch breaks off or is too old one day; that is no news, unless it goes on.
         let is_usual = matches!(error, PodsError::TooOld | PodsError::Broken(_) | PodsError::Ended(_));
         if self.told.as_ref() != Some(&text) && (!is_usual || self.failures > 3) {
@@ -189,16 +190,6 @@ async fn within<T>(asked: impl Future<Output = Result<T, PodsError>>) -> Result<
         Ok(answered) => answered,
         Err(_) => Err(PodsError::Ended(format!("no answer within {} s", PATIENCE.as_secs()))),
     }
-}
-
-fn chain(error: &PodsError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// What to do about it, and what goes on meanwhile.

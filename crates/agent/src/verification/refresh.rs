@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use eks_auth::SigningKeysError;
 use runtime::chance::part;
+use runtime::log::with_causes;
 use tracing::{info, warn};
 
 use super::Shared;
@@ -40,7 +41,7 @@ pub(super) async fn run(shared: &Shared, slot: &Slot) {
             Err(error) => {
                 shared.metrics.refreshed(slot.source.kind(), Refresh::Failed);
                 failures = failures.saturating_add(1);
-                let text = chain(&error);
+                let text = with_causes(&error);
                 if failing.as_ref() != Some(&text) {
                     warn!(
                         source = name,
@@ -81,16 +82,6 @@ async fn fetch(shared: &Shared, slot: &Slot) -> Result<bool, FetchError> {
 
 fn after(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16))
-}
-
-fn chain(error: &FetchError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// What to do about it, and what goes on meanwhile.
