@@ -3,7 +3,8 @@
 use std::future::Future;
 use std::process::Command;
 
-use rustix::thread::UnshareFlags;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+use tokio::sync::oneshot;
 
 use crate::rights;
 
@@ -18,10 +19,8 @@ pub fn in_namespace<F: Future<Output = ()>>(name: &str, setup: &[&str], test: im
                 return rights::missing(name, "to make namespaces", &error);
             }
             // Mounts that are made in here stay in here.
-            for command in ["ip link set lo up", "mount --make-rprivate /"].iter().chain(setup) {
-                let status = Command::new("sh").args(["-ec", command]).status().unwrap();
-                assert!(status.success(), "{name}: {command}: {status}");
-            }
+            shell(&["ip link set lo up", "mount --make-rprivate /"]);
+            shell(setup);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(test());
         });
@@ -37,4 +36,76 @@ fn enter_new_namespace() -> std::io::Result<()> {
     // memory is shared differently afterwards.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS) }?;
     Ok(())
+}
+
+/// A further network namespace beside the test's own: a pod, or another node. Only within [`in_namespace`], whose mounts hold
+/// its name.
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// With nothing but loopback.
+    pub fn add(name: &str) -> Self {
+        // The folder of names is this test's own: it is a mount in a mount namespace of its own.
+        shell(&[
+            "mkdir -p /run/netns",
+            "mountpoint -q /run/netns || mount -t tmpfs tmpfs /run/netns",
+            &format!("ip netns add {name}"),
+        ]);
+        let namespace = Self { name: name.to_owned() };
+        namespace.shell(&["ip link set lo up"]);
+        namespace
+    }
+
+    /// Adds a pair of links: `here` in the calling thread's namespace, `there` in this one. Both are up.
+    pub fn link(&self, here: &str, there: &str) {
+        shell(&[
+            &format!("ip link add {here} type veth peer name {there} netns {}", self.name),
+            &format!("ip link set {here} up"),
+        ]);
+        self.shell(&[&format!("ip link set {there} up")]);
+    }
+
+    /// Runs shell commands in it; each must succeed.
+    pub fn shell(&self, commands: &[&str]) {
+        for command in commands {
+            let net = format!("--net=/run/netns/{}", self.name);
+            let status = Command::new("nsenter").args([&net, "sh", "-ec", command]).status().unwrap();
+            assert!(status.success(), "{}: {command}: {status}", self.name);
+        }
+    }
+
+    /// Runs a job in it, on a thread and runtime of its own: sockets and child processes that it makes belong there.
+    pub async fn run<T: Send + 'static, F: Future<Output = T>>(
+        &self,
+        job: impl FnOnce() -> F + Send + 'static,
+    ) -> T {
+        let (done, result) = oneshot::channel();
+        let name = self.name.clone();
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            let file = std::fs::File::open(format!("/run/netns/{name}")).unwrap();
+            move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network))
+                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            // Nobody waits any more when the test has failed meanwhile.
+            let _ = done.send(runtime.block_on(job()));
+        });
+        match result.await {
+            Ok(result) => result,
+            Err(_) => std::panic::resume_unwind(thread.unwrap().join().unwrap_err()),
+        }
+    }
+}
+
+/// Runs shell commands in the calling thread's namespaces; each must succeed.
+///
+/// # Panics
+/// When one does not.
+pub fn shell(commands: &[&str]) {
+    for command in commands {
+        let status = Command::new("sh").args(["-ec", command]).status().unwrap();
+        assert!(status.success(), "{command}: {status}");
+    }
 }
