@@ -155,6 +155,11 @@ labels:
 {{- if and .Values.podWatch.enabled (or .Values.serviceAccount.create .Values.serviceAccount.name) }}true{{ end }}
 {{- end }}
 
+{{- /* Whether the agent reads its node: for the startup taint, or to find the cluster's name. For that, only by an account of its own. */}}
+{{- define "agent.readsNode" -}}
+{{- if or .Values.startupTaint.key (and (not .Values.clusterName) (or .Values.serviceAccount.create .Values.serviceAccount.name)) }}true{{ end }}
+{{- end }}
+
 {{- /* Whether agents hand over to each other: not where the pods declare a port, which the scheduler gives to one pod of a node only. */}}
 {{- define "agent.handsOver" -}}
 {{- if and .Values.handover.enabled (not .Values.agent.advertiseProxyPort) }}true{{ end }}

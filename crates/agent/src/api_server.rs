@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use identity::Secret;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use runtime::Environment;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
@@ -213,6 +214,11 @@ impl ApiServer {
         let text = Limited::new(body, LONGEST_DOCUMENT).collect().await.map(|body| body.to_bytes());
         Err(refused(path, status.as_u16(), &text.unwrap_or_default()))
     }
+}
+
+/// Where a node is.
+pub fn node_path(node: &str) -> String {
+    format!("/api/v1/nodes/{}", utf8_percent_encode(node, NON_ALPHANUMERIC))
 }
 
 /// Kubernetes tells in a `Status` object why it refuses.

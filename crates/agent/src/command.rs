@@ -75,7 +75,7 @@ pub struct InitializeFlags {
 /// The flags of `server`, as text.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ServerFlags {
-    /// Name of the cluster whose pods are served (required)
+    /// Name of the cluster whose pods are served [default: found on the node, from its instance's tags and user data or its labels]
     #[arg(long, short = 'c', value_name = "NAME", allow_hyphen_values = true)]
     pub cluster_name: Option<String>,
     /// Port on which pods reach the agent [default: 80]

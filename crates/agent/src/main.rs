@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use agent::command::{self, Asked, InitializeFlags, ProbeFlags};
 use agent::handover::Predecessor;
-use agent::{Agent, EksAuthUpstream, Settings, World, link, pods, startup_taint, verification};
+use agent::settings::Cluster;
+use agent::{Agent, EksAuthUpstream, Settings, World, cluster_name, link, pods, startup_taint, verification};
 use anyhow::Context;
+use eks_auth::InstanceMetadata;
 use prometheus::Registry;
 use runtime::environment::ProcessEnvironment;
 use runtime::process::{self, StopSignals};
@@ -99,7 +101,13 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     log::start(settings.verbosity, clock, std::io::stderr());
     settings.warnings().iter().for_each(|warning| warn!("{warning}"));
     let signals = StopSignals::listen().context("signals cannot be handled")?;
-    let upstream = EksAuthUpstream::new(settings.upstream(), clock);
+    let cluster = match &settings.cluster {
+        Cluster::Named(cluster) => cluster.clone(),
+        Cluster::OfNode(informants) => {
+            cluster_name::find(informants, &InstanceMetadata::new(&settings.transport)).await?
+        }
+    };
+    let upstream = EksAuthUpstream::new(settings.upstream(cluster), clock);
     let key_sources = verification::sources(&settings.signing_keys, &settings.transport);
     let predecessor = match &settings.handover_socket {
         Some(path) => Predecessor::meet(path).await,

@@ -1,6 +1,7 @@
 //! What the agent was told: flags and environment turned into typed settings, once, with every mistake named at once.
 
 mod bind_hosts;
+mod cluster;
 mod mistakes;
 mod own_credentials;
 mod pods;
@@ -17,11 +18,14 @@ use identity::ClusterName;
 use runtime::log::Verbosity;
 use runtime::{Environment, Limits, go_duration};
 
+use crate::api_server::ApiServerSettings;
+use crate::cluster_name::Informants;
 use crate::command::{InitializeFlags, ServerFlags};
 use crate::endpoint::Rates;
 use crate::handover::HandoverDirectory;
 use crate::verification::VerificationPolicy;
 pub use bind_hosts::{AWS_IPV4, AWS_IPV6, BindHost};
+pub use cluster::Cluster;
 use mistakes::Reader;
 pub use mistakes::{Mistake, Mistakes};
 pub use pods::{PodSettings, PodWatch};
@@ -35,7 +39,7 @@ const MOST_A_SECOND: NonZeroU32 = NonZeroU32::new(10_000_000).expect("not zero")
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Whose pods are served.
-    pub cluster: ClusterName,
+    pub cluster: Cluster,
     /// Where pods reach the agent.
     pub bind_hosts: Vec<BindHost>,
     /// The port on each of these addresses.
@@ -100,7 +104,7 @@ impl Settings {
     /// The defaults for a cluster.
     pub fn for_cluster(cluster: ClusterName) -> Self {
         Self {
-            cluster,
+            cluster: Cluster::Named(cluster),
             bind_hosts: bind_hosts::default(),
             port: 80,
             probe_port: 2703,
@@ -140,13 +144,14 @@ impl Settings {
     /// Every setting that cannot be used, with what was given and what is allowed.
     pub fn read(flags: &ServerFlags, environment: &impl Environment) -> Result<Self, Mistakes> {
         let mut reader = Reader::default();
-        let nobody: ClusterName = "unnamed".parse().expect("a valid cluster name");
-        let cluster = reader.required("--cluster-name", flags.cluster_name.as_deref(), nobody);
-        let mut settings = Self::for_cluster(cluster);
+        let unnamed: ClusterName = "unnamed".parse().expect("a valid cluster name");
+        let mut settings = Self::for_cluster(unnamed);
         settings.read_addresses(flags, &mut reader);
         settings.read_sessions(flags, &mut reader);
         settings.read_upstream(flags, environment, &mut reader);
         let api_server = signing_keys::api_server(flags, environment);
+        let informants = settings.informants(api_server.as_ref());
+        Cluster::read(flags.cluster_name.as_deref(), informants, &mut settings.cluster, &mut reader);
         settings.signing_keys = SigningKeySettings::read(flags, api_server.as_ref(), &mut reader);
         settings.pods = PodSettings::read(flags, environment, api_server.as_ref(), &mut reader);
         settings.startup_taint = StartupTaint::read(flags, environment, api_server.as_ref(), &mut reader);
@@ -319,10 +324,16 @@ impl Settings {
         }
     }
 
-    /// What concerns EKS Auth.
-    pub fn upstream(&self) -> UpstreamSettings {
+    /// Who on this node may be asked for the cluster's name.
+    fn informants(&self, api_server: Option<&ApiServerSettings>) -> Informants {
+        let node = self.node_name.clone().filter(|node| !node.is_empty());
+        Informants { instance_metadata: self.instance_metadata, node: api_server.cloned().zip(node) }
+    }
+
+    /// What concerns EKS Auth, asked for the pods of this cluster.
+    pub fn upstream(&self, cluster: ClusterName) -> UpstreamSettings {
         UpstreamSettings {
-            cluster: self.cluster.clone(),
+            cluster,
             region: self.region.clone(),
             endpoint: self.endpoint.clone(),
             budget: self.budget,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use runtime::chance::part;
 use runtime::{Chance, DrainWatch};
 use serde::Deserialize;
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::api_server::{ApiServer, ApiServerError};
+use crate::api_server::{ApiServer, ApiServerError, node_path};
 use crate::settings::StartupTaint;
 
 /// How often the agent looks at itself until it can serve.
@@ -153,7 +152,7 @@ pub struct ApiServerTaints {
 impl ApiServerTaints {
     /// Those of the node with this name.
     pub fn new(api_server: ApiServer, node: &str) -> Self {
-        Self { api_server, path: format!("/api/v1/nodes/{}", utf8_percent_encode(node, NON_ALPHANUMERIC)) }
+        Self { api_server, path: node_path(node) }
     }
 }
 

@@ -24,7 +24,7 @@ use tracing::{debug, info};
 pub use error::ExchangeError;
 
 use crate::cause::causes;
-use crate::{Exchange, Transport, TransportSettings};
+use crate::{Exchange, InstanceMetadata, Transport, TransportSettings};
 
 /// How long one call may take. There is one attempt: when to ask again is for the caller to say, who knows what else is
 /// asked of EKS Auth.
@@ -95,7 +95,7 @@ pub struct EksAuth {
     node_name: Option<String>,
     instance: Arc<OnceLock<Instance>>,
     clock: SharedTimeSource,
-    providers: ProviderConfig,
+    transport: Transport,
     credentials: Option<SharedCredentialsProvider>,
 }
 
@@ -129,14 +129,13 @@ impl EksAuth {
             cluster = %settings.cluster, region,
             endpoint = settings.endpoint.as_deref().unwrap_or("of the region"), "EKS Auth is the upstream"
         );
-        let providers = provider_config(&settings, &transport);
         Self {
             client: aws_sdk_eksauth::Client::from_conf(config.build()),
             cluster: settings.cluster,
             node_name: settings.node.name,
             instance: Arc::default(),
             clock,
-            providers,
+            transport,
             credentials: sdk.credentials_provider(),
         }
     }
@@ -154,17 +153,12 @@ impl EksAuth {
 
     /// Asks the instance metadata service which instance and zone this is, once; later exchanges send what was found.
     pub async fn discover_instance(&self) {
-        let metadata = aws_config::imds::Client::builder()
-            .configure(&self.providers)
-            .max_attempts(2)
-            .connect_timeout(Duration::from_secs(1))
-            .read_timeout(Duration::from_secs(1))
-            .build();
+        let metadata = InstanceMetadata::over(&self.transport);
         let (id, zone_id) = tokio::join!(
             metadata.get("/latest/meta-data/instance-id"),
             metadata.get("/latest/meta-data/placement/availability-zone-id"),
         );
-        let instance = Instance { id: id.ok().map(String::from), zone_id: zone_id.ok().map(String::from) };
+        let instance = Instance { id: id.ok().flatten(), zone_id: zone_id.ok().flatten() };
         debug!(?instance, "asked the instance metadata service");
         let _ = self.instance.set(instance);
     }

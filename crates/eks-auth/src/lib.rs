@@ -7,6 +7,7 @@ mod assume_role;
 mod cause;
 mod client;
 mod exchange;
+mod instance_metadata;
 mod refusal;
 mod service;
 mod signing_keys;
@@ -17,6 +18,7 @@ mod wire;
 pub use assume_role::{AssumeRole, AssumeRoleError, RoleAssumer, RoleSession};
 pub use client::{EksAuth, ExchangeError, NodeDetails, OwnCredentials, TimeBudget, UpstreamSettings};
 pub use exchange::Exchange;
+pub use instance_metadata::{InstanceMetadata, InstanceMetadataError};
 pub use refusal::{ErrorCode, Refusal};
 pub use service::{
     AssociationLookupError, Associations, Service, SessionDuration, TokenRefused, TokenVerifier,

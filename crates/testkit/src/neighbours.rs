@@ -26,6 +26,10 @@ impl Neighbour {
             let body = match path {
                 "/latest/api/token" => "a-session-of-the-metadata-service".to_owned(),
                 "/latest/meta-data/placement/region" => "us-west-2".to_owned(),
+                "/latest/user-data" => {
+                    "apiVersion: node.eks.aws/v1alpha1\nspec:\n  cluster:\n    name: of-the-instance\n"
+                        .to_owned()
+                }
                 "/latest/meta-data/instance-id" => "i-0123456789abcdef0".to_owned(),
                 "/latest/meta-data/placement/availability-zone-id" => "usw2-az1".to_owned(),
                 path if path.trim_end_matches('/').ends_with("security-credentials")

@@ -36,6 +36,7 @@ struct Cluster {
     slow: Duration,
     requests: Vec<String>,
     taints: Vec<Value>,
+    labels: BTreeMap<String, String>,
 }
 
 impl PodWatchServer {
@@ -146,6 +147,11 @@ impl PodWatchServer {
         self.shared.cluster.lock().unwrap().taints.push(taint);
     }
 
+    /// The node gets this label.
+    pub fn label(&self, key: &str, value: &str) {
+        self.shared.cluster.lock().unwrap().labels.insert(key.to_owned(), value.to_owned());
+    }
+
     /// The keys of the node's taints.
     pub fn taints(&self) -> Vec<String> {
         let cluster = self.shared.cluster.lock().unwrap();
@@ -211,7 +217,8 @@ fn node(cluster: &mut Cluster, Request { head, body }: &Request) -> (u16, Value)
     }
     // Without taints there is no such member.
     let spec = if cluster.taints.is_empty() { json!({}) } else { json!({ "taints": cluster.taints }) };
-    (200, json!({ "kind": "Node", "apiVersion": "v1", "metadata": { "name": "node-1" }, "spec": spec }))
+    let metadata = json!({ "name": "node-1", "labels": cluster.labels });
+    (200, json!({ "kind": "Node", "apiVersion": "v1", "metadata": metadata, "spec": spec }))
 }
 
 fn parameter<'a>(target: &'a str, name: &str) -> Option<&'a str> {

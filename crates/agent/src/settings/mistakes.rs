@@ -55,27 +55,6 @@ impl Reader {
         self.0.push(mistake);
     }
 
-    /// A setting that must be given; `placeholder` stands in where it is not, and is never used.
-    pub(super) fn required<T>(&mut self, setting: &str, given: Option<&str>, placeholder: T) -> T
-    where
-        T: FromStr<Err: Display>,
-    {
-        // The type's own words for what it allows: the error of parsing nothing.
-        let allowed = |error: T::Err| error.to_string();
-        match given.filter(|given| !given.is_empty()).map(str::parse) {
-            Some(Ok(value)) => value,
-            Some(Err(error)) => {
-                self.add(Mistake::new(setting, given.unwrap_or_default(), &allowed(error)));
-                placeholder
-            }
-            None => {
-                let allowed = "".parse::<T>().err().map(allowed).unwrap_or_default();
-                self.add(Mistake { setting: setting.to_owned(), given: None, allowed });
-                placeholder
-            }
-        }
-    }
-
     /// A setting whose type says what is allowed.
     pub(super) fn set<T>(&mut self, setting: &str, given: Option<&str>, place: &mut T)
     where

@@ -13,10 +13,40 @@ fn read_with(arguments: &[&str], environment: &HashMap<&str, &str>) -> Result<Se
     Settings::read(&flags, environment).map_err(|mistakes| mistakes.to_string())
 }
 
+fn named(cluster: &str) -> Cluster {
+    Cluster::Named(cluster.parse().unwrap())
+}
+
+#[test]
+fn a_cluster_that_is_not_named_is_the_nodes_where_anybody_can_tell_it() {
+    let nobody = HashMap::from([("AWS_EC2_METADATA_DISABLED", "true"), ("NODE_NAME", "node-1")]);
+    for arguments in [&[][..], &["--cluster-name", ""]] {
+        let message = read_with(arguments, &nobody).unwrap_err();
+        assert!(message.contains("--cluster-name: is required, allowed is a name of 1 to 100"), "{message}");
+
+        let of_node = read_with(arguments, &HashMap::new()).unwrap().cluster;
+        assert_eq!(of_node, Cluster::OfNode(Informants { instance_metadata: true, node: None }));
+    }
+    let in_cluster = [nobody.clone(), HashMap::from([("KUBERNETES_SERVICE_HOST", "10.0.0.1")])];
+    let Cluster::OfNode(informants) =
+        read_with(&[], &in_cluster.into_iter().flatten().collect()).unwrap().cluster
+    else {
+        panic!("nobody has named a cluster")
+    };
+    assert!(!informants.instance_metadata);
+    let (api_server, node) = informants.node.unwrap();
+    assert_eq!((api_server.url.as_str(), node.as_str()), ("https://10.0.0.1:443", "node-1"));
+    assert!(
+        read_with(&["-c", "my cluster"], &HashMap::new())
+            .unwrap_err()
+            .contains("--cluster-name: \"my cluster\"")
+    );
+}
+
 #[test]
 fn nothing_but_the_cluster_is_needed_and_the_rest_is_as_awss_agent_has_it() {
     let settings = read(&["--cluster-name", "prod"]).unwrap();
-    assert_eq!(settings.cluster.as_str(), "prod");
+    assert_eq!(settings.cluster, named("prod"));
     assert_eq!((settings.port, settings.probe_port, settings.metrics_port), (80, 2703, 2705));
     assert_eq!(settings.metrics_address, IpAddr::from([0, 0, 0, 0]));
     assert_eq!(settings.retention, Duration::from_secs(10_800));
@@ -59,7 +89,7 @@ fn flags_take_the_forms_that_gos_flags_take() {
         &["-c", "staging", "-c", "prod", "-p", "8080", "--rotate-credentials=1"],
     ] {
         let settings = read(arguments).unwrap();
-        assert_eq!((settings.cluster.as_str(), settings.port), ("prod", 8080), "{arguments:?}");
+        assert_eq!((settings.cluster, settings.port), (named("prod"), 8080), "{arguments:?}");
         assert!(settings.rotate_credentials, "{arguments:?}");
     }
     assert!(!read(&["-c", "prod", "--rotate-credentials=false"]).unwrap().rotate_credentials);
@@ -67,7 +97,7 @@ fn flags_take_the_forms_that_gos_flags_take() {
 
 #[test]
 fn one_message_names_every_wrong_setting_what_was_given_and_what_is_allowed() {
-    let message = read(&[
+    let arguments = [
         "--port",
         "70000",
         "--max-cache-size",
@@ -89,8 +119,9 @@ fn one_message_names_every_wrong_setting_what_was_given_and_what_is_allowed() {
         "here",
         "--hold-timeout",
         "0",
-    ])
-    .unwrap_err();
+    ];
+    let nobody_tells = HashMap::from([("AWS_EC2_METADATA_DISABLED", "true")]);
+    let message = read_with(&arguments, &nobody_tells).unwrap_err();
     for part in [
         "--cluster-name: is required, allowed is a name of 1 to 100",
         "--port: \"70000\" was given, allowed is a whole number from 0 to 65535",

@@ -208,7 +208,9 @@ async fn a_second_signal_cuts() {
 #[tokio::test]
 async fn wrong_settings_end_the_start_with_one_message_and_a_taken_port_says_who_is_in_the_way() {
     let wrong = ["server", "--port", "70000", "--max-service-qps", "fast"];
-    let output = tokio::process::Command::new(BINARY).args(wrong).env_clear().output().await.unwrap();
+    let mut command = tokio::process::Command::new(BINARY);
+    command.args(wrong).env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
+    let output = command.output().await.unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     for setting in ["--cluster-name", "--port", "--max-service-qps"] {

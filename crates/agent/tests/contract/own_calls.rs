@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use testkit::authority::Authority;
 use testkit::eks_auth_server::{EksAuthServer, Reply};
+use testkit::issuer_server::service_account_directory;
 use testkit::neighbours::Neighbour;
+use testkit::pod_watch_server::PodWatchServer;
 use testkit::process::{AgentProcess, Start};
 
 use testkit::{TokenBuilder, canary};
@@ -160,6 +162,64 @@ async fn on_an_instance_region_credentials_and_details_come_from_its_metadata() 
     assert_eq!((&body["instanceId"], &body["zone"]), (&"i-0123456789abcdef0".into(), &"usw2-az1".into()));
     assert_eq!(proxy.asked(), Vec::<String>::new(), "the metadata service is never asked through a proxy");
     agent.leaks_nothing().await;
+}
+
+#[tokio::test]
+async fn without_a_cluster_name_the_instance_tells_it_or_else_the_nodes_labels() {
+    let (upstream, metadata) =
+        (EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await, Neighbour::instance_metadata().await);
+    let (url, of_metadata) = (upstream.url(), metadata.url());
+    let agent = AgentProcess::start(Start {
+        binary: BINARY,
+        upstream: Some(&url),
+        arguments: &["--cluster-name", ""],
+        environment: HashMap::from([
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", of_metadata.as_str()),
+            ("AWS_EC2_METADATA_DISABLED", ""),
+        ]),
+    })
+    .await;
+    assert_eq!(agent.ask(&TokenBuilder::made_now("web-0")).await.status, 200);
+    let call = upstream.requests().pop().unwrap();
+    assert!(call.starts_with("POST /clusters/of-the-instance/assume-role"), "{call}");
+
+    let authority = Authority::new();
+    let (api_server, files) =
+        (PodWatchServer::start(&authority).await, service_account_directory(&authority));
+    api_server.label("alpha.eksctl.io/cluster-name", "of-the-labels");
+    let place = (api_server.address(), files.path());
+    let agent = AgentProcess::in_cluster(&upstream, BINARY, place, &["--cluster-name", ""]).await;
+    assert_eq!(agent.ask(&TokenBuilder::made_now("web-1")).await.status, 200);
+    let call = upstream.requests().pop().unwrap();
+    assert!(call.starts_with("POST /clusters/of-the-labels/assume-role"), "{call}");
+    agent.leaks_nothing().await;
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_tell_the_clusters_name_ends_the_start_with_what_was_asked() {
+    let authority = Authority::new();
+    let (api_server, files) =
+        (PodWatchServer::start(&authority).await, service_account_directory(&authority));
+    let port = api_server.address().port().to_string();
+    let mut command = tokio::process::Command::new(BINARY);
+    command
+        .args(["server", "--service-account-directory", files.path().to_str().unwrap()])
+        .env_clear()
+        // Nobody listens on port 1.
+        .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
+        .env("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        .env("KUBERNETES_SERVICE_PORT", &port)
+        .env("NODE_NAME", "node-1");
+    let output = tokio::time::timeout(testkit::process::SOON, command.output()).await.unwrap().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    for part in [
+        "give it with --cluster-name",
+        "the instance metadata service cannot be asked",
+        "the node node-1 has neither the label alpha.eksctl.io/cluster-name",
+    ] {
+        assert!(message.contains(part), "{part} is missing in {message}");
+    }
 }
 
 #[tokio::test]

@@ -263,7 +263,7 @@ fn agent(
             secret_access_key: key.secret.clone(),
         },
         node: NodeDetails::default(),
-        ..agent.upstream()
+        ..agent.upstream(settings.cluster.name.clone())
     };
     let upstream = EksAuthUpstream::new(upstream, clock);
     let world = World {
