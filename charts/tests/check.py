@@ -23,6 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CHART = HERE.parent / "eks-pod-identity-agent"
 TOOLS = pathlib.Path(os.environ["TOOLS"])
+PROMTOOL = os.environ["PROMTOOL"]
 UPDATE = sys.argv[1:] == ["--update"]
 # The oldest that Chart.yaml allows, one that people run, the newest that there is a schema of.
 KUBERNETES = ["1.28", "1.33", "1.37"]
@@ -341,7 +342,7 @@ def monitoring():
         (work / "rules.yaml").write_text(yaml.safe_dump(rule))
         (work / "dashboard.yaml").write_text(yaml.safe_dump(queries))
         for name in ["rules", "dashboard"]:
-            outcome = run(TOOLS / "promtool", "check", "rules", work / f"{name}.yaml")
+            outcome = run(PROMTOOL, "check", "rules", work / f"{name}.yaml")
             check(f"promtool reads the {name}", outcome.returncode and outcome.stdout + outcome.stderr)
         for test in yaml.safe_load(tests)["tests"]:
             # What people are told is read by people; here it is when.
@@ -349,7 +350,7 @@ def monitoring():
                 told = next(r for r in rule["groups"][0]["rules"] if r.get("alert") == one["alertname"])["annotations"]
                 one["exp_alerts"] = [{**alert, "exp_annotations": fill(told, alert["exp_labels"])} for alert in one["exp_alerts"]]
             (work / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}))
-            outcome = run(TOOLS / "promtool", "test", "rules", work / "test.yaml")
+            outcome = run(PROMTOOL, "test", "rules", work / "test.yaml")
             check(f"alerts: {test['name']}", outcome.returncode and outcome.stdout + outcome.stderr)
     cases = [one for test in yaml.safe_load(tests)["tests"] for one in test["alert_rule_test"]]
     ours = {one["alert"] for one in rule["groups"][0]["rules"]} - {"Mine"}

@@ -1,5 +1,6 @@
 //! The agent put together: open binds everything and fails loudly, serve runs it until it is drained.
 
+mod about;
 mod itself;
 mod listeners;
 
@@ -16,16 +17,17 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use crate::audit::{AuditError, AuditLog, AuditMetrics};
 use crate::endpoint::{Endpoint, EndpointMetrics, OurHosts, Rules};
 use crate::handover::{self, Predecessor};
 use crate::pods::{PodMetrics, PodSource, Pods};
 use crate::session::{Policy, SessionMetrics, Sessions};
 use crate::settings::Settings;
 use crate::startup_taint::{self, NodeTaints};
-use crate::upstream::{Pace, PaceMetrics, Upstream};
+use crate::upstream::{Measured, Pace, PaceMetrics, Upstream};
 use crate::verification::{KeySource, Verification, VerificationMetrics};
 use itself::Itself;
-use listeners::{Absent, bind, bind_endpoints, bind_probes};
+use listeners::{Absent, ListenerMetrics, bind, bind_endpoints, bind_probes};
 
 /// What the agent finds outside itself.
 pub struct World {
@@ -62,6 +64,9 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+    /// The audit log cannot be begun.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The registry has metrics of these names already: a second agent over one registry.
     #[error("the agent's metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
@@ -77,6 +82,7 @@ pub struct Agent {
     endpoints: Vec<Listener>,
     /// Addresses that the node has not, yet.
     absent: Vec<Absent>,
+    listening: ListenerMetrics,
     probes: Vec<Listener>,
     probe_socket: Option<ProbeSocket>,
     metrics: Listener,
@@ -109,6 +115,10 @@ impl Agent {
         let conditions =
             bound.iter().map(|address| Arc::new(ListenerAnswers(*address)) as Arc<dyn Condition>);
         let readiness = Readiness::new(conditions.collect());
+        about::register(&registry)?;
+        let listening = ListenerMetrics::register(&registry)?;
+        bound.iter().for_each(|address| listening.set(*address, true));
+        absent.iter().for_each(|absent| listening.set(absent.address(), false));
 
         let policy = Policy {
             retention: settings.retention,
@@ -116,8 +126,10 @@ impl Agent {
             renewals_per_second: settings.max_service_qps,
             hold: settings.hold,
             attempts: settings.attempts,
+            audited: settings.audit.is_some(),
         };
         let taint_chance = chance.clone();
+        let upstream: Arc<dyn Upstream> = Measured::new(upstream, &registry)?;
         let pace = Pace::new(chance.clone(), PaceMetrics::register(&registry)?);
         let metrics = SessionMetrics::register(&registry)?;
         let sessions = Sessions::new(Arc::clone(&upstream), pace, clock, chance.clone(), policy, metrics);
@@ -132,9 +144,11 @@ impl Agent {
         let verification =
             Verification::new(key_sources, settings.verification(), clock, chance.clone(), metrics);
         let pods = Pods::new(pod_source, clock, chance, PodMetrics::register(&registry)?);
+        let metrics = AuditMetrics::register(&registry)?;
+        let audit = settings.audit.as_ref().map(|target| AuditLog::open(target, metrics)).transpose()?;
         let metrics = EndpointMetrics::register(&registry)?;
         let endpoint =
-            Endpoint::new(sessions.clone(), verification.clone(), pods.clone(), clock, rules, metrics);
+            Endpoint::new(sessions.clone(), verification.clone(), pods.clone(), clock, rules, metrics, audit);
         let metrics = SocketAddr::new(settings.metrics_address, settings.metrics_port);
         let probes = bind_probes(settings)?;
         let metrics = bind(settings, metrics, Limits::default())?;
@@ -164,6 +178,7 @@ impl Agent {
             endpoint,
             endpoints,
             absent,
+            listening,
             probes,
             probe_socket,
             metrics,
@@ -209,7 +224,7 @@ impl Agent {
             tasks.spawn(listener.serve(self.endpoint.clone(), drain.clone()));
         }
         for absent in self.absent {
-            tasks.spawn(absent.serve(self.endpoint.clone(), drain.clone()));
+            tasks.spawn(absent.serve(self.endpoint.clone(), self.listening.clone(), drain.clone()));
         }
         if let Some(socket) = self.probe_socket {
             tasks.spawn(socket.serve(Admin::probes(self.readiness.clone()), drain.clone()));

@@ -195,6 +195,15 @@ pub struct ServerFlags {
     /// How long open requests get when the agent is told to stop [default: 25s]
     #[arg(long, value_name = "DURATION", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
     pub drain_timeout: Option<String>,
+    /// Record each answer to a pod in this file, or on standard output with -: see docs/audit.md
+    #[arg(long, value_name = "FILE", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub audit_log: Option<String>,
+    /// How long that file may get before it is put aside, in MiB [default: 64]
+    #[arg(long, value_name = "MIB", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub audit_max_size: Option<String>,
+    /// How many files of records there are at most [default: 4]
+    #[arg(long, value_name = "COUNT", help_heading = "Beyond AWS's agent", allow_hyphen_values = true)]
+    pub audit_files: Option<String>,
     /// Allow --bind-hosts on addresses that other machines may reach
     #[arg(long, help_heading = "Beyond AWS's agent")]
     pub allow_public_bind: bool,

@@ -1,6 +1,7 @@
 //! What pods reach: `GET /v1/credentials`. A request is a shape, a token, and, where nothing is known of the token yet, a
 //! seat and an exchange, in this order; each step may refuse, and every refusal is an answer.
 
+mod arrival;
 mod hosts;
 mod metrics;
 mod request;
@@ -20,13 +21,14 @@ use hyper::body::{Body, Incoming};
 use identity::ServiceAccountToken;
 use runtime::{Clock, Handler, Limits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 use tracing::debug;
 
+use crate::audit::AuditLog;
 use crate::pods::Pods;
 use crate::refusal::Refusal;
-use crate::session::{Known, SessionId, Sessions};
+use crate::session::{Answer, Known, SessionId, Sessions, Source};
 use crate::verification::Verification;
+use arrival::Arrival;
 pub use hosts::OurHosts;
 pub use metrics::EndpointMetrics;
 pub use shares::Rates;
@@ -78,6 +80,7 @@ struct Shared {
     sources: Sources,
     seats: Arc<Semaphore>,
     metrics: EndpointMetrics,
+    audit: Option<AuditLog>,
 }
 
 impl Endpoint {
@@ -89,15 +92,27 @@ impl Endpoint {
         clock: Clock,
         rules: Rules,
         metrics: EndpointMetrics,
+        audit: Option<AuditLog>,
     ) -> Self {
         let seats = Arc::new(Semaphore::new(rules.max_requests));
         let shares = Shares::new(rules.rates, rules.hosts.addresses());
         let sources = Sources::new(rules.source_check, pods);
-        Self(Arc::new(Shared { sessions, verification, clock, rules, shares, sources, seats, metrics }))
+        metrics.watch_seats(&seats, rules.max_requests);
+        Self(Arc::new(Shared {
+            sessions,
+            verification,
+            clock,
+            rules,
+            shares,
+            sources,
+            seats,
+            metrics,
+            audit,
+        }))
     }
 
     /// Answers what can be answered at once, which is almost everything; otherwise hands back the work that is left.
-    fn begin<B: Body>(&self, request: &Request<B>, peer: SocketAddr) -> Result<Bytes, Unanswered> {
+    fn begin<B: Body>(&self, request: &Request<B>, peer: SocketAddr) -> Result<Answer, Unanswered> {
         let token = request::token(request, &self.0.rules.hosts)?;
         self.0.shares.take_request(peer, token)?;
         if self.0.sources.is_on() {
@@ -128,10 +143,12 @@ impl Endpoint {
     }
 
     /// Does the work that is left of a request, holding its seat.
-    async fn finish(&self, unanswered: Unanswered) -> Result<Bytes, Refusal> {
+    async fn finish(&self, unanswered: Unanswered) -> Result<(Answer, Source), Refusal> {
         match unanswered {
             Unanswered::Refused(refusal) => Err(refusal),
-            Unanswered::Ageing(answer, id, _seat) => Ok(self.0.sessions.newer(answer, id).await),
+            Unanswered::Ageing(answer, id, _seat) => {
+                Ok((self.0.sessions.newer(answer, id).await, Source::Session))
+            }
             Unanswered::NewToken(token, _seat) => {
                 let owner = self.0.verification.owner(&token).await?;
                 self.0.sessions.obtain(*token, owner).await
@@ -139,25 +156,30 @@ impl Endpoint {
         }
     }
 
-    fn respond(&self, outcome: Result<Bytes, Refusal>, arrival: &Arrival) -> Response<Full<Bytes>> {
+    fn respond(
+        &self,
+        outcome: Result<(Answer, Source), Refusal>,
+        arrival: &Arrival,
+    ) -> Response<Full<Bytes>> {
         let response = match &outcome {
-            Ok(answer) => response::credentials(answer.clone()),
+            Ok((answer, _)) => response::credentials(answer.body.clone()),
             Err(refusal) => response::refusal(refusal),
         };
-        self.0.metrics.answered(response.status(), outcome.as_ref().err());
+        let (status, took, now) = (response.status(), arrival.at.elapsed(), self.0.clock.now());
+        match &outcome {
+            Ok((answer, source)) => self.0.metrics.issued(*source, took, answer.remaining(now)),
+            Err(refusal) => self.0.metrics.refused(status, took, refusal),
+        }
+        if let Some(audit) = &self.0.audit {
+            arrival.audit(audit, now, status, &outcome);
+        }
         debug!(
-            target: "access", client_addr = %arrival.peer, status = response.status().as_u16(),
+            target: "access", client_addr = %arrival.peer, status = status.as_u16(),
             outcome = outcome.as_ref().err().map_or("credentials", Refusal::code),
-            request_time_ms = arrival.at.elapsed().as_secs_f64() * 1e3, "answered"
+            request_time_ms = took.as_secs_f64() * 1e3, "answered"
         );
         response
     }
-}
-
-/// When and from where a request came.
-struct Arrival {
-    peer: SocketAddr,
-    at: Instant,
 }
 
 /// Why a request is not answered yet.
@@ -165,7 +187,7 @@ enum Unanswered {
     /// It will be refused.
     Refused(Refusal),
     /// A newer answer may be had.
-    Ageing(Bytes, SessionId, OwnedSemaphorePermit),
+    Ageing(Answer, SessionId, OwnedSemaphorePermit),
     /// Its token has to be exchanged; the seat is kept until then.
     NewToken(Box<ServiceAccountToken>, OwnedSemaphorePermit),
 }
@@ -180,9 +202,9 @@ impl Handler for Endpoint {
     type Answer = Either<Ready<Response<Full<Bytes>>>, BoxFuture<'static, Response<Full<Bytes>>>>;
 
     fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Self::Answer {
-        let arrival = Arrival { peer, at: Instant::now() };
+        let arrival = Arrival::of(&request, peer, self.0.audit.is_some());
         match self.begin(&request, peer) {
-            Ok(answer) => Either::Left(ready(self.respond(Ok(answer), &arrival))),
+            Ok(answer) => Either::Left(ready(self.respond(Ok((answer, Source::Session)), &arrival))),
             Err(Unanswered::Refused(refusal)) => Either::Left(ready(self.respond(Err(refusal), &arrival))),
             Err(unanswered) => {
                 let endpoint = self.clone();

@@ -3,6 +3,7 @@
 
 mod agent;
 pub mod api_server;
+pub mod audit;
 pub mod cluster_name;
 pub mod command;
 pub mod endpoint;

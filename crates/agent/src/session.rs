@@ -25,7 +25,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use eks_auth::{Exchange, ExchangeError};
 use futures_util::FutureExt;
 use identity::{ServiceAccountToken, TokenDigest};
@@ -37,6 +36,7 @@ use tracing::{debug, error, info};
 
 use crate::refusal::Refusal;
 use crate::upstream::{Pace, Upstream};
+pub use answer::{Answer, Issued};
 use exchange::Purpose;
 use flight::{Flights, Landing};
 pub use handed::Handed;
@@ -68,6 +68,8 @@ pub struct Policy {
     pub hold: Duration,
     /// Attempts of one exchange at most, within `hold`; those that were throttled do not count.
     pub attempts: u32,
+    /// Whether answers are audited, so that sessions have to know what they issue.
+    pub audited: bool,
 }
 
 impl Policy {
@@ -107,13 +109,32 @@ struct State {
     changes: u64,
 }
 
+/// Where an answer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From a session that lived already.
+    Session,
+    /// From an exchange that was waited for.
+    Exchange,
+}
+
+impl Source {
+    /// A stable word for metrics and records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Exchange => "exchange",
+        }
+    }
+}
+
 /// What is known of a token without asking anybody.
 #[derive(Debug)]
 pub enum Known {
     /// The answer, ready to send.
-    Answer(Bytes),
+    Answer(Answer),
     /// An answer that is good, but so near its end that the pod would soon be back: see [`Sessions::newer`].
-    Ageing(Bytes, SessionId),
+    Ageing(Answer, SessionId),
     /// It was refused moments ago.
     Refused(Refusal),
     /// Nothing.
@@ -138,7 +159,7 @@ impl Sessions {
             successor: None,
             changes: 0,
         };
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             upstream,
             pace,
             clock,
@@ -149,7 +170,9 @@ impl Sessions {
             exchanges: TaskTracker::new(),
             due_sooner: Notify::new(),
             renews: watch::Sender::new(true),
-        }))
+        });
+        shared.metrics.watch(&shared);
+        Self(shared)
     }
 
     /// What is known of this token. No parsing, no waiting: this is the path of almost every request.
@@ -173,30 +196,34 @@ impl Sessions {
     ///
     /// # Errors
     /// The exchange's refusal, or that it takes longer; then it goes on without this caller.
-    pub async fn obtain(&self, token: ServiceAccountToken, owner: Owner) -> Result<Bytes, Refusal> {
+    pub async fn obtain(
+        &self,
+        token: ServiceAccountToken,
+        owner: Owner,
+    ) -> Result<(Answer, Source), Refusal> {
         let digest = token.digest();
         loop {
             let landing = match self.board(&token, digest, &owner)? {
-                Boarded::Answer(answer) => return Ok(answer),
-                Boarded::Ageing(answer, id) => return Ok(self.newer(answer, id).await),
+                Boarded::Answer(answer) => return Ok((answer, Source::Session)),
+                Boarded::Ageing(answer, id) => {
+                    return Ok((self.newer(answer, id).await, Source::Session));
+                }
                 Boarded::Waiting(landing) => landing,
             };
             let of_this_token = landing.token() == digest;
             let outcome = landing.held(self.0.policy.hold).await;
             match &outcome {
                 // Another token of this pod was refused: that says nothing of this one.
-                Err(Refusal::Exchange(error)) if !of_this_token && error.is_irrecoverable() => {}
-                Ok(_) if !of_this_token => {
-                    self.attach(&token, &owner);
-                    return outcome;
-                }
-                _ => return outcome,
+                Err(Refusal::Exchange(error)) if !of_this_token && error.is_irrecoverable() => continue,
+                Ok(_) if !of_this_token => self.attach(&token, &owner),
+                _ => {}
             }
+            return outcome.map(|answer| (answer, Source::Exchange));
         }
     }
 
     /// Newer credentials than these, if they can be had at once; else these, which are good.
-    pub async fn newer(&self, answer: Bytes, id: SessionId) -> Bytes {
+    pub async fn newer(&self, answer: Answer, id: SessionId) -> Answer {
         match renewal::renew(self, id, None) {
             Some(landing) => landing.soon(WORTH_A_WAIT).await.unwrap_or(answer),
             None => answer,
@@ -290,7 +317,7 @@ impl Sessions {
         exchanged: Result<Exchange, ExchangeError>,
         changes: u64,
         renews: Option<SessionId>,
-    ) -> Result<Bytes, Refusal> {
+    ) -> Result<Answer, Refusal> {
         let shared = &self.0;
         let now = shared.clock.now();
         let digest = token.digest();
@@ -309,12 +336,13 @@ impl Sessions {
                 if failures > 0 {
                     info!(failures, "exchanges succeed again");
                 }
-                let answer = answer::of(&exchange);
+                let expires = exchange.credentials.expiration;
+                let issued = shared.policy.audited.then(|| Arc::new(Issued::of(&exchange, token)));
+                let answer = Answer { body: answer::body(&exchange), expires, issued };
                 if shared.policy.keeps_sessions() {
-                    let expires = exchange.credentials.expiration;
                     let due = renewal::due(now, expires, shared.policy.retention, shared.chance.draw());
                     let association = exchange.association_id.as_str().into();
-                    let kept = Kept { answer: answer.clone(), association, obtained: now, expires };
+                    let kept = Kept { answer: answer.clone(), association, obtained: now };
                     let mut state = shared.state();
                     if state.changes != changes || renews.is_some_and(|id| state.store.peek(id).is_none()) {
                         // Whoever waits for it gets it, as if the change had come a moment later; nobody after.
@@ -381,9 +409,9 @@ impl Sessions {
 /// What a request for credentials comes to.
 enum Boarded {
     /// They are here.
-    Answer(Bytes),
+    Answer(Answer),
     /// They are here, and near their end.
-    Ageing(Bytes, SessionId),
+    Ageing(Answer, SessionId),
     /// They may be here when this exchange ends.
     Waiting(Landing),
 }

@@ -1,5 +1,6 @@
 //! What the agent was told: flags and environment turned into typed settings, once, with every mistake named at once.
 
+mod audit;
 mod bind_hosts;
 mod cluster;
 mod mistakes;
@@ -19,6 +20,7 @@ use runtime::log::Verbosity;
 use runtime::{Environment, Limits, go_duration};
 
 use crate::api_server::ApiServerSettings;
+use crate::audit::AuditTarget;
 use crate::cluster_name::Informants;
 use crate::command::{InitializeFlags, ServerFlags};
 use crate::endpoint::Rates;
@@ -98,6 +100,8 @@ pub struct Settings {
     pub transport: TransportSettings,
     /// How much is logged.
     pub verbosity: Verbosity,
+    /// Where each answer is recorded, if they are.
+    pub audit: Option<AuditTarget>,
 }
 
 impl Settings {
@@ -135,6 +139,7 @@ impl Settings {
             instance_metadata: true,
             transport: TransportSettings::default(),
             verbosity: Verbosity::default(),
+            audit: None,
         }
     }
 
@@ -155,6 +160,7 @@ impl Settings {
         settings.signing_keys = SigningKeySettings::read(flags, api_server.as_ref(), &mut reader);
         settings.pods = PodSettings::read(flags, environment, api_server.as_ref(), &mut reader);
         settings.startup_taint = StartupTaint::read(flags, environment, api_server.as_ref(), &mut reader);
+        settings.audit = audit::read(flags, &mut reader);
         reader.set("--verbosity", flags.verbosity.as_deref(), &mut settings.verbosity);
         reader.finish(settings)
     }

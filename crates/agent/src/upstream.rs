@@ -1,5 +1,6 @@
 //! What the agent reaches: EKS Auth, and how fast it may be called.
 
+mod measured;
 mod pace;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use identity::ServiceAccountToken;
 use runtime::Clock;
 use tokio::sync::OnceCell;
 
+pub use measured::Measured;
 pub use pace::{Pace, PaceMetrics, Turn, Urgency};
 
 /// Exchanges tokens for credentials. One real implementation and the scripted one of tests.

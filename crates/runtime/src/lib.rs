@@ -15,6 +15,7 @@ pub mod private_socket;
 pub mod probe;
 pub mod process;
 pub mod readiness;
+pub mod scraped;
 mod steering;
 
 pub use chance::Chance;

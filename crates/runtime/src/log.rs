@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -92,7 +93,7 @@ impl<S: Subscriber> Layer<S> for JsonLines {
         };
         members.insert("level".to_owned(), level.into());
         members.insert("msg".to_owned(), message);
-        members.insert("time".to_owned(), timestamp(self.clock).into());
+        members.insert("time".to_owned(), timestamp(self.clock.now()).into());
         let mut line = Value::Object(members).to_string();
         line.push('\n');
         // A log that cannot be written must not stop what it tells of.
@@ -102,10 +103,9 @@ impl<S: Subscriber> Layer<S> for JsonLines {
     }
 }
 
-fn timestamp(clock: Clock) -> String {
-    time::OffsetDateTime::from(clock.now())
-        .format(&time::format_description::well_known::Rfc3339)
-        .unwrap_or_default()
+/// A moment as logs write it: RFC 3339, UTC, with fractions of a second.
+pub fn timestamp(at: SystemTime) -> String {
+    time::OffsetDateTime::from(at).format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }
 
 struct Members(Map<String, Value>);

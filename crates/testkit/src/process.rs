@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -114,6 +114,7 @@ impl AgentProcess {
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .envs(&start.environment)
             .env("RUST_BACKTRACE", "0")
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -225,10 +226,19 @@ impl AgentProcess {
     }
 
     /// Waits until it has ended, and gives its status and whole log.
-    pub async fn ended(mut self) -> (ExitStatus, String) {
-        let status =
-            tokio::time::timeout(SOON, self.child.wait()).await.expect("the agent does not end").unwrap();
+    pub async fn ended(self) -> (ExitStatus, String) {
+        let (status, _, log) = self.ended_with_output().await;
+        (status, log)
+    }
+
+    /// The same, with what it has written to its standard output in between.
+    pub async fn ended_with_output(mut self) -> (ExitStatus, String, String) {
+        let mut out = self.child.stdout.take().unwrap();
+        let mut printed = String::new();
+        let ended = async { tokio::join!(self.child.wait(), out.read_to_string(&mut printed)) };
+        let (status, read) = tokio::time::timeout(SOON, ended).await.expect("the agent does not end");
+        read.unwrap();
         (&mut self.reader).await.unwrap();
-        (status, self.log())
+        (status.unwrap(), printed, self.log())
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use prometheus::{IntGaugeVec, Opts, Registry};
 use runtime::{BindError, DrainWatch, Limits, Listener};
 use tracing::{debug, info, warn};
 
@@ -12,6 +13,31 @@ use crate::settings::Settings;
 /// How often it is looked whether the node has an address by now that it had not.
 const UNTIL_LOOKED_AGAIN: Duration = Duration::from_secs(5);
 
+/// Which addresses pods can reach the agent at.
+#[derive(Clone)]
+pub(super) struct ListenerMetrics(IntGaugeVec);
+
+impl ListenerMetrics {
+    /// A gauge in this registry.
+    ///
+    /// # Errors
+    /// When the registry has the name already.
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let options = Opts::new(
+            "pod_identity_listener_up",
+            "1 for an address where pods are answered, 0 for one that this node does not have",
+        );
+        let up = IntGaugeVec::new(options, &["address"])?;
+        registry.register(Box::new(up.clone()))?;
+        Ok(Self(up))
+    }
+
+    /// Pods are answered there, or not yet.
+    pub(super) fn set(&self, address: SocketAddr, is_up: bool) {
+        self.0.with_label_values(&[&address.to_string()]).set(is_up.into());
+    }
+}
+
 /// An address that the node does not have, and need not have.
 pub(super) struct Absent {
     address: SocketAddr,
@@ -20,8 +46,13 @@ pub(super) struct Absent {
 }
 
 impl Absent {
+    /// Which it is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Serves it from when the node has it: whatever gives a node its addresses may come later than the agent.
-    pub(super) async fn serve(self, endpoint: Endpoint, drain: DrainWatch) {
+    pub(super) async fn serve(self, endpoint: Endpoint, metrics: ListenerMetrics, drain: DrainWatch) {
         let mut told = false;
         let listener = loop {
             tokio::select! {
@@ -46,6 +77,7 @@ impl Absent {
             }
         };
         info!(bind_addr = %self.address, "this node has the address now, answering pods there too");
+        metrics.set(self.address, true);
         listener.serve(endpoint, drain).await;
     }
 }

@@ -49,6 +49,7 @@ impl Room {
             renewals_per_second: 3,
             hold: Duration::from_secs(6),
             attempts: 1,
+            audited: true,
         };
         let metrics = SessionMetrics::register(&registry).unwrap();
         let pace = Pace::new(Chance::seeded(0), PaceMetrics::register(&registry).unwrap());
@@ -69,7 +70,11 @@ impl Room {
             Chance::seeded(0),
             VerificationMetrics::register(&registry).unwrap(),
         );
-        Self { endpoint: Endpoint::new(sessions, verification, pods, clock, rules, metrics), clock, upstream }
+        Self {
+            endpoint: Endpoint::new(sessions, verification, pods, clock, rules, metrics, None),
+            clock,
+            upstream,
+        }
     }
 
     fn token(&self) -> TokenBuilder {
@@ -81,9 +86,9 @@ impl Room {
         &self,
         request: Request<Empty<Bytes>>,
     ) -> (u16, Response<Full<Bytes>>, serde_json::Value) {
-        let arrival = Arrival { peer: ([10, 0, 0, 1], 1).into(), at: Instant::now() };
+        let arrival = Arrival::of(&request, ([10, 0, 0, 1], 1).into(), true);
         let outcome = match self.endpoint.begin(&request, arrival.peer) {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => Ok((answer, Source::Session)),
             Err(unanswered) => self.endpoint.finish(unanswered).await,
         };
         let response = self.endpoint.respond(outcome, &arrival);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eks_auth::{ErrorCode, Exchange, ExchangeError};
+use eks_auth::{Exchange, ExchangeError};
 use identity::ServiceAccountToken;
 use runtime::chance::part;
 use tokio::time::{Instant, sleep};
@@ -52,7 +52,7 @@ pub(super) async fn make(
         if !is_wanted || !error.may_pass() {
             return Err(error);
         }
-        let throttled = is_throttling(&error);
+        let throttled = error.is_throttling();
         // Throttled calls are paced, which is pause enough.
         let pause = if throttled { Duration::ZERO } else { pause_after(attempts, shared.chance.draw()) };
         let patience =
@@ -77,18 +77,10 @@ async fn attempt(
 ) -> Result<Exchange, ExchangeError> {
     let exchanged = shared.upstream.exchange(token).await;
     match &exchanged {
-        Err(error) if is_throttling(error) => shared.pace.throttled(turn),
+        Err(error) if error.is_throttling() => shared.pace.throttled(turn),
         Ok(_) | Err(_) => shared.pace.not_throttled(),
     }
     exchanged
-}
-
-fn is_throttling(error: &ExchangeError) -> bool {
-    match error {
-        ExchangeError::Refused { code, .. } => *code == ErrorCode::Throttling,
-        ExchangeError::RefusedCaller { status, .. } => *status == 429,
-        _ => false,
-    }
 }
 
 /// Twice as long each time; `chance` takes up to half off, so that those which failed together do not come back together.

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use eks_auth::ExchangeError;
 use identity::TokenDigest;
 use tokio::sync::watch;
 
+use super::answer::Answer;
 use super::owner::Owner;
 use crate::refusal::Refusal;
 
-type Outcome = Result<Bytes, Refusal>;
+type Outcome = Result<Answer, Refusal>;
 
 /// The exchanges under way.
 #[derive(Default)]
@@ -103,7 +103,7 @@ impl Landing {
     }
 
     /// What the exchange brings, if that comes within `patience` and without trouble. For those who can do without.
-    pub(super) async fn soon(mut self, patience: Duration) -> Option<Bytes> {
+    pub(super) async fn soon(mut self, patience: Duration) -> Option<Answer> {
         let over = |progress: &Progress| progress.outcome.is_some() || progress.trouble.is_some();
         let progress = tokio::time::timeout(patience, self.progress.wait_for(over)).await.ok()?.ok()?;
         progress.outcome.clone()?.ok()

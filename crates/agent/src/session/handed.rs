@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::answer::Issued;
+
 /// Everything that a session is, but for tokens that newer ones took the place of.
 #[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub struct Handed {
@@ -17,6 +19,10 @@ pub struct Handed {
     pub(super) association: String,
     /// The answer that its pod gets.
     pub(super) answer: String,
+    /// What its credentials are, where answers are audited.
+    #[serde(default)]
+    #[zeroize(skip)]
+    pub(super) issued: Option<Box<Issued>>,
     /// When its credentials came, in milliseconds since 1970, as are the others.
     pub(super) obtained: u64,
     /// When they end.

@@ -130,7 +130,7 @@ pub(super) fn renew(sessions: &Sessions, id: SessionId, turn: Option<Turn>) -> O
         match renewed.outcome().await {
             Err(Refusal::Exchange(error)) => failed(&sessions, id, Some(&error)),
             Err(_) => failed(&sessions, id, None),
-            Ok(_) => {}
+            Ok(_) => sessions.0.metrics.renewed(),
         }
     });
     Some(landing)

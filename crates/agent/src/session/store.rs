@@ -4,6 +4,7 @@
 //! itself: SHA-256 would be an eighth of the cost of an answer. Tokens with the same hash push each other out, which costs a
 //! call; nothing but the whole token (or, for a pod's earlier tokens, its SHA-256) ever selects a session.
 
+mod census;
 mod session;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,6 +18,7 @@ use lru::LruCache;
 
 use super::handed::Handed;
 use super::owner::{Owner, PodUid};
+pub(super) use census::Census;
 use session::{EarlierToken, Session};
 pub(super) use session::{Found, Kept, LAST_MOMENTS};
 
@@ -246,7 +248,7 @@ impl<H: BuildHasher + Default> Store<H> {
     /// Everything that leads to a session which is gone.
     fn clear_away(&mut self, id: SessionId, session: &Session) {
         self.later.remove(&(session.due, id));
-        self.due.remove(&(session.credentials.expires, id));
+        self.due.remove(&(session.credentials.expires(), id));
         self.release(self.fingerprint(session.newest.expose()), id);
         for earlier in &session.earlier {
             self.release(earlier.fingerprint, id);
@@ -349,7 +351,7 @@ impl<H: BuildHasher + Default> Store<H> {
         while let Some(&(due, id)) = self.later.first().filter(|(due, _)| *due <= now) {
             self.later.remove(&(due, id));
             if let Some(session) = self.sessions.peek(&id) {
-                self.due.insert((session.credentials.expires, id));
+                self.due.insert((session.credentials.expires(), id));
             }
         }
         self.due.first().map(|(_, id)| *id)
@@ -377,9 +379,18 @@ impl<H: BuildHasher + Default> Store<H> {
     pub(super) fn schedule(&mut self, id: SessionId, due: SystemTime) {
         let Some(session) = self.sessions.peek_mut(&id) else { return };
         self.later.remove(&(session.due, id));
-        self.due.remove(&(session.credentials.expires, id));
+        self.due.remove(&(session.credentials.expires(), id));
         session.due = due;
         self.later.insert((due, id));
+    }
+
+    /// How all sessions stand.
+    pub(super) fn census(&self, now: SystemTime) -> Census {
+        let mut census = Census::default();
+        for (_, session) in &self.sessions {
+            census.add(session, now);
+        }
+        census
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,11 +1,13 @@
 //! All sessions, from one agent to the one that takes its place: told by the one, taken over by the other.
 
+use std::sync::Arc;
+
 use identity::ServiceAccountToken;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::handed::{self, Handed};
 use super::store::{Kept, LAST_MOMENTS};
-use super::{Owner, PodUid, Sessions, State, answer};
+use super::{Answer, Owner, PodUid, Sessions, State, answer};
 
 impl Sessions {
     /// All sessions as they are, and then each as it changes, for the agent that takes this one's place.
@@ -33,8 +35,9 @@ impl Sessions {
         {
             return false;
         }
-        let answer = answer::handed(&handed.answer);
-        let kept = Kept { answer, association: handed.association.as_str().into(), obtained, expires };
+        let issued = handed.issued.clone().filter(|_| self.0.policy.audited).map(|issued| Arc::new(*issued));
+        let answer = Answer { body: answer::handed(&handed.answer), expires, issued };
+        let kept = Kept { answer, association: handed.association.as_str().into(), obtained };
         let stored = state.store.keep(&owner, &token, kept, due);
         drop(state);
         if stored.is_next_due {

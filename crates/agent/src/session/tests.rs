@@ -51,6 +51,7 @@ const POLICY: Policy = Policy {
     renewals_per_second: 3,
     hold: HOLD,
     attempts: 1,
+    audited: true,
 };
 
 /// As a node is set up, with retries.
@@ -117,9 +118,9 @@ impl Room {
             Known::Answer(answer) => answer,
             Known::Ageing(answer, id) => self.sessions.newer(answer, id).await,
             Known::Refused(refusal) => return Err(refusal),
-            Known::Nothing => self.sessions.obtain(token.clone(), owner).await?,
+            Known::Nothing => self.sessions.obtain(token.clone(), owner).await?.0,
         };
-        Ok(serde_json::from_slice(&answer).unwrap())
+        Ok(serde_json::from_slice(&answer.body).unwrap())
     }
 
     fn calls(&self) -> usize {

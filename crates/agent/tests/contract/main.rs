@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod audit;
+mod metrics;
 mod own_calls;
 mod pods;
 mod probes;

@@ -70,6 +70,15 @@ impl ExchangeError {
         matches!(self, Self::Refused { code, .. } if code.is_irrecoverable())
     }
 
+    /// Whether the account makes too many calls.
+    pub fn is_throttling(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => *code == ErrorCode::Throttling,
+            Self::RefusedCaller { status, .. } => *status == 429,
+            _ => false,
+        }
+    }
+
     /// Whether the same call may succeed a moment later with nobody mending anything.
     pub fn may_pass(&self) -> bool {
         match self {

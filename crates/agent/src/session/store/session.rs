@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use identity::{Secret, TokenDigest};
 
+use super::super::answer::Answer;
 use super::super::handed::{self, Handed};
 use super::super::owner::PodUid;
 use super::{Fingerprint, SessionId};
@@ -49,25 +49,28 @@ pub(super) struct EarlierToken {
 /// What an exchange brought, as a session keeps it.
 pub(in crate::session) struct Kept {
     /// The answer, ready to send.
-    pub(in crate::session) answer: Bytes,
+    pub(in crate::session) answer: Answer,
     /// The association it came from.
     pub(in crate::session) association: Box<str>,
     /// When the exchange ended.
     pub(in crate::session) obtained: SystemTime,
-    /// When AWS stops to honour the credentials.
-    pub(in crate::session) expires: SystemTime,
 }
 
 impl Kept {
+    /// When AWS stops to honour them.
+    pub(super) fn expires(&self) -> SystemTime {
+        self.answer.expires
+    }
+
     /// Whether they are worth handing out.
     fn is_alive(&self, now: SystemTime) -> bool {
-        now + LAST_MOMENTS < self.expires
+        now + LAST_MOMENTS < self.expires()
     }
 
     /// Whether so little is left that clients come back too soon. Short-lived ones get the time after their half.
     fn is_ageing(&self, now: SystemTime) -> bool {
-        let lifetime = self.expires.duration_since(self.obtained).unwrap_or_default();
-        now + HOT_LOOP.min(lifetime / 2) > self.expires
+        let lifetime = self.expires().duration_since(self.obtained).unwrap_or_default();
+        now + HOT_LOOP.min(lifetime / 2) > self.expires()
     }
 }
 
@@ -94,7 +97,7 @@ impl Session {
 
     /// When its credentials end.
     pub(in crate::session) fn expires(&self) -> SystemTime {
-        self.credentials.expires
+        self.credentials.expires()
     }
 
     /// Whether nobody needs it renewed.
@@ -117,9 +120,10 @@ impl Session {
             pod: self.pod.as_ref().map(|pod| pod.as_str().to_owned()),
             token: self.newest.expose_str().to_owned(),
             association: self.credentials.association.to_string(),
-            answer: String::from_utf8(self.credentials.answer.to_vec()).ok()?,
+            answer: String::from_utf8(self.credentials.answer.body.to_vec()).ok()?,
+            issued: self.credentials.answer.issued.as_deref().cloned().map(Box::new),
             obtained: handed::milliseconds(self.credentials.obtained),
-            expires: handed::milliseconds(self.credentials.expires),
+            expires: handed::milliseconds(self.expires()),
             due: handed::milliseconds(self.due),
         })
     }
@@ -142,9 +146,9 @@ impl Session {
 #[derive(Debug, PartialEq)]
 pub(in crate::session) enum Found {
     /// An answer to hand out as it is.
-    Fresh(Bytes),
+    Fresh(Answer),
     /// An answer that is good, but so near its end that a newer one is worth a moment's wait.
-    Ageing(Bytes, SessionId),
+    Ageing(Answer, SessionId),
     /// No session that lives.
     Nothing,
 }

@@ -4,6 +4,7 @@ use testkit::TokenBuilder;
 
 use bytes::Bytes;
 
+use super::super::Answer;
 use super::session::RECENTLY;
 use super::*;
 
@@ -15,13 +16,12 @@ fn token(pod: &str, lifetime: Duration) -> ServiceAccountToken {
     TokenBuilder::of_pod(pod, NOON).lasting(lifetime).token()
 }
 
+fn ready(answer: &'static str, expires: SystemTime) -> Answer {
+    Answer { body: Bytes::from_static(answer.as_bytes()), expires, issued: None }
+}
+
 fn kept(answer: &'static str, lifetime: Duration) -> Kept {
-    Kept {
-        answer: Bytes::from_static(answer.as_bytes()),
-        association: "a-8mvwvh57cu74mgcst".into(),
-        obtained: NOON,
-        expires: NOON + lifetime,
-    }
+    Kept { answer: ready(answer, NOON + lifetime), association: "a-8mvwvh57cu74mgcst".into(), obtained: NOON }
 }
 
 fn unverified(token: &ServiceAccountToken) -> Owner {
@@ -33,7 +33,7 @@ fn pod(name: &str) -> PodUid {
 }
 
 fn fresh(answer: &'static str) -> Found {
-    Found::Fresh(Bytes::from_static(answer.as_bytes()))
+    Found::Fresh(ready(answer, NOON))
 }
 
 fn find<H: BuildHasher + Default>(
@@ -41,7 +41,15 @@ fn find<H: BuildHasher + Default>(
     token: &ServiceAccountToken,
     now: SystemTime,
 ) -> Found {
-    store.find(token.secret().expose(), now)
+    undated(store.find(token.secret().expose(), now))
+}
+
+/// When it ends is another matter than whose it is.
+fn undated(found: Found) -> Found {
+    match found {
+        Found::Fresh(answer) => Found::Fresh(Answer { expires: NOON, ..answer }),
+        found => found,
+    }
 }
 
 #[test]
@@ -82,7 +90,7 @@ fn a_pods_tokens_find_one_session_until_each_of_them_ends() {
     let owner = Owner::Pod(pod("web-0"));
     store.keep(&owner, &first, kept("pod's", HOUR * 6), NOON + HOUR);
     assert_eq!(find(&mut store, &second, NOON), Found::Nothing, "not accepted yet");
-    assert_eq!(store.attach(&pod("web-0"), &second, NOON), fresh("pod's"));
+    assert_eq!(undated(store.attach(&pod("web-0"), &second, NOON)), fresh("pod's"));
     for token in [&first, &second] {
         assert_eq!(find(&mut store, token, NOON), fresh("pod's"));
     }
@@ -212,6 +220,6 @@ fn a_pod_whose_token_was_pushed_out_is_found_again_by_its_uid() {
     store.keep(&Owner::Pod(pod("web-0")), &mine, kept("my answer", HOUR), NOON);
     store.keep(&unverified(&theirs), &theirs, kept("their answer", HOUR), NOON);
     assert_eq!(find(&mut store, &mine, NOON), Found::Nothing);
-    assert_eq!(store.attach(&pod("web-0"), &mine, NOON), fresh("my answer"));
+    assert_eq!(undated(store.attach(&pod("web-0"), &mine, NOON)), fresh("my answer"));
     assert_eq!(find(&mut store, &mine, NOON), fresh("my answer"));
 }

@@ -82,6 +82,7 @@ impl Node {
             renewals_per_second: 3,
             hold: Duration::from_millis(100),
             attempts: 1,
+            audited: true,
         };
         let registry = Registry::new();
         let chance = Chance::seeded(seed);
@@ -100,10 +101,10 @@ impl Node {
                 let token = ServiceAccountToken::parse(raw).ok()?;
                 token.claims().check(self.room.clock.now(), &[identity::AUDIENCE.to_owned()]).ok()?;
                 let owner = self.room.verification.owner(&token).await.ok()?;
-                self.sessions.obtain(token, owner).await.ok()?
+                self.sessions.obtain(token, owner).await.ok()?.0
             }
         };
-        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         Some(answer["Token"].as_str().unwrap().to_owned())
     }
 }
