@@ -181,3 +181,109 @@ impl From<TokenError> for Refusal {
         Self::Token(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    /// One of each. A new variant does not compile in [`is_in_all`] until somebody looks here.
+    fn all() -> Vec<Refusal> {
+        let text = String::new;
+        let tokens = [
+            TokenError::Empty,
+            TokenError::BearerPrefix,
+            TokenError::Malformed("cut off"),
+            TokenError::Expired { at: UNIX_EPOCH, now: UNIX_EPOCH },
+            TokenError::NotYetValid { from: UNIX_EPOCH, now: UNIX_EPOCH },
+            TokenError::WrongAudience { found: text(), wanted: text() },
+        ];
+        let refused =
+            ErrorCode::ALL.map(|code| ExchangeError::Refused { code, request_id: text(), message: text() });
+        let failed = [
+            ExchangeError::RefusedCaller { status: 403, code: text(), request_id: text(), message: text() },
+            ExchangeError::NoOwnCredentials(text()),
+            ExchangeError::Misconfigured(text()),
+            ExchangeError::Unreachable(text()),
+            ExchangeError::TimedOut(text()),
+            ExchangeError::Unintelligible(text()),
+        ];
+        let ours = [
+            Refusal::UnknownPath,
+            Refusal::MethodNotAllowed,
+            Refusal::HostNotOurs { host: text() },
+            Refusal::OddRequest("it has a body"),
+            Refusal::TokenForged,
+            Refusal::TokenOfAnotherNode { node: text(), ours: text() },
+            Refusal::NotFromThePod,
+            Refusal::TooBusy,
+            Refusal::ShareUsedUp("too many requests"),
+            Refusal::TooManyConnections,
+            Refusal::RequestTooSlow,
+            Refusal::StillExchanging,
+            Refusal::Broken,
+        ];
+        let tokens = tokens.into_iter().map(Refusal::Token);
+        let exchanges = refused.into_iter().chain(failed).map(Refusal::Exchange);
+        let all: Vec<Refusal> = tokens.chain(exchanges).chain(ours).collect();
+        assert!(all.iter().all(is_in_all));
+        all
+    }
+
+    fn is_in_all(refusal: &Refusal) -> bool {
+        match refusal {
+            Refusal::Token(error) => match error {
+                TokenError::Empty
+                | TokenError::BearerPrefix
+                | TokenError::Malformed(_)
+                | TokenError::Expired { .. }
+                | TokenError::NotYetValid { .. }
+                | TokenError::WrongAudience { .. } => true,
+            },
+            Refusal::Exchange(error) => match error {
+                ExchangeError::Refused { .. }
+                | ExchangeError::RefusedCaller { .. }
+                | ExchangeError::NoOwnCredentials(_)
+                | ExchangeError::Misconfigured(_)
+                | ExchangeError::Unreachable(_)
+                | ExchangeError::TimedOut(_)
+                | ExchangeError::Unintelligible(_) => true,
+            },
+            Refusal::UnknownPath
+            | Refusal::MethodNotAllowed
+            | Refusal::HostNotOurs { .. }
+            | Refusal::OddRequest(_)
+            | Refusal::TokenForged
+            | Refusal::TokenOfAnotherNode { .. }
+            | Refusal::NotFromThePod
+            | Refusal::TooBusy
+            | Refusal::ShareUsedUp(_)
+            | Refusal::TooManyConnections
+            | Refusal::RequestTooSlow
+            | Refusal::StillExchanging
+            | Refusal::Broken => true,
+        }
+    }
+
+    #[test]
+    fn docs_errors_explains_every_code_and_no_other_with_its_status() {
+        let page = include_str!("../../../docs/errors.md");
+        let rows = page.lines().filter_map(|line| {
+            let cells: Vec<&str> = line.strip_prefix("| `")?.split('|').map(str::trim).collect();
+            assert!(cells[2..4].iter().all(|cell| !cell.is_empty()), "no cause or no remedy: {line}");
+            Some((cells[0].trim_end_matches('`').to_owned(), cells[1].to_owned()))
+        });
+        let explained: BTreeSet<(String, String)> = rows.collect();
+        let there_are = all().into_iter().map(|refusal| {
+            let status = match &refusal {
+                // What AWS answered is handed on.
+                Refusal::Exchange(ExchangeError::RefusedCaller { .. }) => "as AWS's".to_owned(),
+                refusal => refusal.status().to_string(),
+            };
+            (refusal.reason().to_owned(), status)
+        });
+        assert_eq!(explained, there_are.collect());
+    }
+}
