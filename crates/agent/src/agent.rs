@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use prometheus::Registry;
 use runtime::admin::Admin;
+use runtime::log::LogLevel;
 use runtime::probe::ProbeSocket;
 use runtime::readiness::{Condition, ListenerAnswers};
 use runtime::{BindError, Chance, Clock, DrainWatch, Limits, Listener, Readiness};
@@ -47,6 +48,8 @@ pub struct World {
     pub predecessor: Option<Predecessor>,
     /// Where metrics are registered.
     pub registry: Registry,
+    /// How much is logged, if that is the agent's to change.
+    pub log_level: Option<LogLevel>,
 }
 
 /// Why the agent cannot start.
@@ -88,6 +91,7 @@ pub struct Agent {
     metrics: Listener,
     readiness: Readiness,
     registry: Registry,
+    log_level: Option<LogLevel>,
     predecessor: Option<Predecessor>,
     handover_socket: Option<PathBuf>,
     taint: Option<(String, Arc<dyn NodeTaints>)>,
@@ -109,6 +113,7 @@ impl Agent {
             node_taints,
             mut predecessor,
             registry,
+            log_level,
         } = world;
         let (endpoints, absent) = bind_endpoints(settings)?;
         let bound: Vec<SocketAddr> = endpoints.iter().map(Listener::local_addr).collect();
@@ -184,6 +189,7 @@ impl Agent {
             metrics,
             readiness,
             registry,
+            log_level,
             predecessor,
             handover_socket: settings.handover_socket.clone(),
             taint: settings.startup_taint.clone().map(|startup| startup.key).zip(node_taints),
@@ -227,7 +233,12 @@ impl Agent {
             tasks.spawn(absent.serve(self.endpoint.clone(), self.listening.clone(), drain.clone()));
         }
         if let Some(socket) = self.probe_socket {
-            tasks.spawn(socket.serve(Admin::probes(self.readiness.clone()), drain.clone()));
+            let admin = Admin::probes(self.readiness.clone());
+            let admin = match self.log_level {
+                Some(log_level) => admin.with_log_level(log_level),
+                None => admin,
+            };
+            tasks.spawn(socket.serve(admin, drain.clone()));
         }
         if let Some((key, taints)) = self.taint {
             let check = Itself { readiness: self.readiness.clone(), upstream: Arc::clone(&self.upstream) };

@@ -3,6 +3,7 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use runtime::log::Verbosity;
 use runtime::probe::Question;
 
 /// Gives Kubernetes pods temporary AWS credentials.
@@ -25,8 +26,21 @@ enum Command {
     Initialize(InitializeFlags),
     /// Asks the agent of this pod over its --probe-socket, for exec probes; fails if it says no
     Probe(ProbeFlags),
+    /// Tells how much the agent of this pod logs, over its --probe-socket, or changes it
+    LogLevel(LogLevelFlags),
     /// Prints the version
     Version,
+}
+
+/// The flags of `log-level`.
+#[derive(Clone, Debug, Args)]
+pub struct LogLevelFlags {
+    /// How much it is to log from now on: error, warn, info, debug or trace
+    #[arg(value_name = "LEVEL")]
+    pub level: Option<Verbosity>,
+    /// The agent's --probe-socket
+    #[arg(long, value_name = "PATH")]
+    pub probe_socket: std::path::PathBuf,
 }
 
 /// The flags of `probe`.
@@ -226,6 +240,8 @@ pub enum Asked {
     Initialize(InitializeFlags),
     /// Ask the agent that runs.
     Probe(ProbeFlags),
+    /// Ask it how much it logs, or change that.
+    LogLevel(LogLevelFlags),
     /// Print the version.
     Version,
 }
@@ -240,6 +256,7 @@ pub fn read(arguments: impl IntoIterator<Item = String>) -> Result<Asked, clap::
         Command::Server(flags) => Asked::Serve(Box::new(ServerFlags { verbosity, ..*flags })),
         Command::Initialize(flags) => Asked::Initialize(InitializeFlags { verbosity, ..flags }),
         Command::Probe(flags) => Asked::Probe(flags),
+        Command::LogLevel(flags) => Asked::LogLevel(flags),
         Command::Version => Asked::Version,
     })
 }

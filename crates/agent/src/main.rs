@@ -3,7 +3,7 @@
 use std::alloc::System;
 use std::process::ExitCode;
 
-use agent::command::{self, Asked, InitializeFlags, ProbeFlags};
+use agent::command::{self, Asked, InitializeFlags, LogLevelFlags, ProbeFlags};
 use agent::handover::Predecessor;
 use agent::settings::Cluster;
 use agent::{Agent, EksAuthUpstream, Settings, World, cluster_name, link, pods, startup_taint, verification};
@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         }
         Ok(Asked::Initialize(flags)) => initialize(&flags),
         Ok(Asked::Probe(flags)) => probe(&flags),
+        Ok(Asked::LogLevel(flags)) => log_level(&flags),
         Err(error) => error.exit(),
     };
     match outcome {
@@ -52,6 +53,13 @@ fn main() -> ExitCode {
 #[tokio::main(flavor = "current_thread")]
 async fn probe(flags: &ProbeFlags) -> anyhow::Result<()> {
     Ok(runtime::probe::ask(&flags.probe_socket, flags.question).await?)
+}
+
+#[tokio::main(flavor = "current_thread")]
+#[expect(clippy::print_stdout, reason = "the level is the answer")]
+async fn log_level(flags: &LogLevelFlags) -> anyhow::Result<()> {
+    println!("{}", runtime::probe::log_level(&flags.probe_socket, flags.level).await?);
+    Ok(())
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -98,7 +106,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     process::harden();
     process::open_many_files();
     let clock = Clock::system();
-    log::start(settings.verbosity, clock, std::io::stderr());
+    let log_level = log::start(settings.verbosity, clock, std::io::stderr());
     settings.warnings().iter().for_each(|warning| warn!("{warning}"));
     let signals = StopSignals::listen().context("signals cannot be handled")?;
     let cluster = match &settings.cluster {
@@ -125,6 +133,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             node_taints: startup_taint::of_node(settings.startup_taint.as_ref()),
             predecessor,
             registry: Registry::new(),
+            log_level: Some(log_level),
         },
     )?;
     let (drain, readiness) = (Drain::new(), agent.readiness());

@@ -10,27 +10,42 @@ use hyper::body::Incoming;
 use prometheus::{Encoder, Registry, TextEncoder};
 
 use crate::listener::Handler;
+use crate::log::{LogLevel, Verbosity};
 use crate::readiness::Readiness;
+
+/// Where the level of the log is.
+pub(crate) const LOG_LEVEL_PATH: &str = "/log-level";
 
 /// Answers the admin paths.
 #[derive(Clone)]
 pub struct Admin {
     readiness: Readiness,
     metrics: Option<Registry>,
+    log_level: Option<LogLevel>,
 }
 
 impl Admin {
     /// Probes alone, for the probe port.
     pub fn probes(readiness: Readiness) -> Self {
-        Self { readiness, metrics: None }
+        Self { readiness, metrics: None, log_level: None }
     }
 
     /// Probes and metrics.
     pub fn probes_and_metrics(readiness: Readiness, registry: Registry) -> Self {
-        Self { readiness, metrics: Some(registry) }
+        Self { readiness, metrics: Some(registry), log_level: None }
+    }
+
+    /// The same, and how much is logged: to be told and to be changed. For a socket that only the operator reaches.
+    pub fn with_log_level(self, log_level: LogLevel) -> Self {
+        Self { log_level: Some(log_level), ..self }
     }
 
     pub(crate) async fn answer(self, method: Method, path: String) -> Response<Full<Bytes>> {
+        if let Some(log_level) = &self.log_level
+            && let Some(wanted) = path.strip_prefix(LOG_LEVEL_PATH)
+        {
+            return level(log_level, &method, wanted.trim_start_matches('/'));
+        }
         if method != Method::GET && method != Method::HEAD {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
         }
@@ -57,6 +72,27 @@ impl Handler for Admin {
 
     fn handle(&self, request: Request<Incoming>, _: SocketAddr) -> Self::Answer {
         Box::pin(self.clone().answer(request.method().clone(), request.uri().path().to_owned()))
+    }
+}
+
+fn level(log_level: &LogLevel, method: &Method, wanted: &str) -> Response<Full<Bytes>> {
+    match (method, wanted.parse::<Verbosity>()) {
+        (&Method::GET, _) if wanted.is_empty() => text(StatusCode::OK, format!("{}\n", log_level.get())),
+        (&Method::PUT, Ok(verbosity)) => {
+            let before = log_level.get();
+            let tell = || tracing::info!(%before, now = %verbosity, "how much is logged is changed");
+            // While that still is, or already is, logged.
+            if verbosity < before {
+                tell();
+            }
+            log_level.set(verbosity);
+            if verbosity >= before {
+                tell();
+            }
+            text(StatusCode::OK, format!("{verbosity}\n"))
+        }
+        (&Method::PUT, Err(error)) => text(StatusCode::BAD_REQUEST, format!("the level must be {error}\n")),
+        _ => text(StatusCode::METHOD_NOT_ALLOWED, "GET tells the level, PUT /log-level/LEVEL changes it\n"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
@@ -13,15 +13,16 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 use crate::clock::Clock;
 
-/// The crates whose events follow the level that is asked for. Everybody else's are capped, see [`start`].
+/// The crates whose events follow the level that is asked for. Everybody else's are capped, see [`targets`].
 const OURS: [&str; 8] =
     ["agent", "access", "cli", "control_plane", "eks_auth", "identity", "runtime", "eks_pod_identity_agent"];
 
 /// How much is logged, in the words AWS's agent takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub struct Verbosity(LevelFilter);
 
 /// The word is none of the levels.
@@ -56,13 +57,50 @@ impl FromStr for Verbosity {
     }
 }
 
-/// Sends every event of this process to `out` from now on. Later calls in one process are ignored.
-///
+impl fmt::Display for Verbosity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            LevelFilter::WARN => "warn",
+            LevelFilter::INFO => "info",
+            LevelFilter::DEBUG => "debug",
+            LevelFilter::TRACE => "trace",
+            _ => "error",
+        })
+    }
+}
+
+/// How much is logged, while it is. Clones change the same log.
+#[derive(Clone, Debug)]
+pub struct LogLevel {
+    verbosity: Arc<Mutex<Verbosity>>,
+    filter: reload::Handle<Targets, Registry>,
+}
+
+impl LogLevel {
+    /// How much is logged now.
+    pub fn get(&self) -> Verbosity {
+        *self.verbosity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on this much is logged.
+    pub fn set(&self, verbosity: Verbosity) {
+        *self.verbosity.lock().unwrap_or_else(PoisonError::into_inner) = verbosity;
+        // Fails where the log has ended, with its process.
+        let _ = self.filter.reload(targets(verbosity));
+    }
+}
+
 /// Only our own crates go beyond warnings: at debug and trace, the SDK and the HTTP stack below it print requests and
 /// answers with the secrets in them.
-pub fn start(verbosity: Verbosity, clock: Clock, out: impl Write + Send + 'static) {
+fn targets(verbosity: Verbosity) -> Targets {
     let others = verbosity.0.min(LevelFilter::WARN);
-    let filter = Targets::new().with_default(others).with_targets(OURS.map(|target| (target, verbosity.0)));
+    Targets::new().with_default(others).with_targets(OURS.map(|target| (target, verbosity.0)))
+}
+
+/// Sends every event of this process to `out` from now on. Later calls in one process are ignored, and what they return
+/// changes nothing.
+pub fn start(verbosity: Verbosity, clock: Clock, out: impl Write + Send + 'static) -> LogLevel {
+    let (filter, handle) = reload::Layer::new(targets(verbosity));
     let lines = JsonLines { out: Mutex::new(Box::new(out)), clock };
     if tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().is_ok() {
         // A panic ends a task, not the process; its news belongs among the others.
@@ -71,6 +109,7 @@ pub fn start(verbosity: Verbosity, clock: Clock, out: impl Write + Send + 'stati
             tracing::error!(place, panic = panic.payload_as_str(), "a bug of this program, please report it");
         }));
     }
+    LogLevel { verbosity: Arc::new(Mutex::new(verbosity)), filter: handle }
 }
 
 struct JsonLines {
@@ -158,7 +197,6 @@ pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::UNIX_EPOCH;
 
     use super::*;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -17,8 +17,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, LOG_LEVEL_PATH};
 use crate::drain::DrainWatch;
+use crate::log::Verbosity;
 use crate::private_socket;
 
 /// How long one probe may take, asking and answering. Kubelet gives an exec probe as long as it is told to.
@@ -73,19 +74,36 @@ pub enum ProbeError {
 /// # Errors
 /// When it does not say yes; the text says what is missing.
 pub async fn ask(path: &Path, question: Question) -> Result<(), ProbeError> {
-    match timeout(PATIENCE, ask_at_length(path, question)).await {
+    request(path, Method::GET, question.path()).await.map(drop)
+}
+
+/// How much the process that listens at `path` logs, after it is told so if it is.
+///
+/// # Errors
+/// When it does not answer, or does not do it.
+pub async fn log_level(path: &Path, wanted: Option<Verbosity>) -> Result<String, ProbeError> {
+    match wanted {
+        None => request(path, Method::GET, LOG_LEVEL_PATH).await,
+        Some(verbosity) => request(path, Method::PUT, &format!("{LOG_LEVEL_PATH}/{verbosity}")).await,
+    }
+}
+
+async fn request(path: &Path, method: Method, target: &str) -> Result<String, ProbeError> {
+    match timeout(PATIENCE, request_at_length(path, method, target)).await {
         Ok(answered) => answered,
         Err(_) => Err(ProbeError::TooSlow(path.to_owned())),
     }
 }
 
-async fn ask_at_length(path: &Path, question: Question) -> Result<(), ProbeError> {
+async fn request_at_length(path: &Path, method: Method, target: &str) -> Result<String, ProbeError> {
     let nobody = |source| ProbeError::Nobody { path: path.to_owned(), source };
     let broken = |source| ProbeError::Broken(path.to_owned(), source);
     let stream = UnixStream::connect(path).await.map_err(nobody)?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let request = Request::get(question.path())
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
         .header("host", "localhost")
         .body(Empty::<Bytes>::new())
         .expect("a path and a header make a request");
@@ -94,10 +112,8 @@ async fn ask_at_length(path: &Path, question: Question) -> Result<(), ProbeError
         let status = response.status();
         let body = Limited::new(response.into_body(), 64 * 1024).collect().await;
         let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-        match status {
-            StatusCode::OK => Ok(()),
-            _ => Err(ProbeError::No(String::from_utf8_lossy(&body).trim_end().to_owned())),
-        }
+        let text = String::from_utf8_lossy(&body).trim_end().to_owned();
+        if status == StatusCode::OK { Ok(text) } else { Err(ProbeError::No(text)) }
     };
     // The connection carries the answer, and ends without one only if it breaks.
     tokio::pin!(answered);

@@ -273,6 +273,7 @@ fn agent(
         pod_source: None,
         node_taints: None,
         predecessor: None,
+        log_level: None,
         key_sources: vec![keys],
         registry: Registry::new(),
     };
