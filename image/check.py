@@ -220,7 +220,7 @@ def check_papers():
     check("and no crate that the agent does not need", not wrong, wrong)
     wrong = tests_only & components.keys()
     check("nor one that only tests need", ("testkit", "0.1.0") in tests_only and not wrong, wrong or tests_only)
-    wrong = [crate for crate, macro in needed.items() if macro and components[crate]["scope"] != "excluded"]
+    wrong = [crate for crate, macro in needed.items() if macro and components.get(crate, {}).get("scope") != "excluded"]
     check("procedural macros are marked as not linked", any(needed.values()) and not wrong, wrong)
     binary = (ROOT / BINARY[1:]).read_bytes()
     # Panics name the source file; a crate that can panic leaves its folder's name in the program.
