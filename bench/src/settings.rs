@@ -41,7 +41,8 @@ bench associations [--quick] [--precedence]
                                         measure calls to `pod-identity dev` at 10, 1,000 and 20,000 associations;
                                         POD_IDENTITY_BIN names it
 bench upstream [--port N] [--delay-ms N]
-                                        a fake EKS Auth: GET /calls counts, PUT /delay/MS sets the delay
+                                        a fake EKS Auth: GET /calls counts, PUT /delay/MS sets the delay, PUT /throttle/N
+                                        throttles calls beyond N a second (0: none)
 bench load --address IP:PORT --rate N --seconds N [--new-connections] [--tokens N]
                                         open loop against GET /v1/credentials
 bench spin                              keep this core awake until the parent ends";

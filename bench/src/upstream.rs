@@ -1,10 +1,10 @@
-//! A fake EKS Auth: exchanges any token for made-up credentials after a set delay, and counts.
+//! A fake EKS Auth: exchanges any token for made-up credentials after a set delay, throttles if told to, and counts.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
+use testkit::Allowance;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
@@ -66,6 +67,7 @@ impl Upstream {
 struct Service {
     calls: AtomicU64,
     delay_ms: AtomicU64,
+    allowance: Mutex<Option<Allowance>>,
     noise: Mutex<Noise>,
 }
 
@@ -75,6 +77,7 @@ pub(crate) async fn serve(port: u16, delay: Duration) -> Result<()> {
     let service = Arc::new(Service {
         calls: AtomicU64::new(0),
         delay_ms: AtomicU64::new(u64::try_from(delay.as_millis())?),
+        allowance: Mutex::default(),
         noise: Mutex::new(Noise::new()?),
     });
     let parent = std::os::unix::process::parent_id();
@@ -123,6 +126,9 @@ impl Service {
         match (&parts.method, path.as_slice()) {
             (&Method::POST, ["clusters", _, "assume-role-for-pod-identity"]) => {
                 self.calls.fetch_add(1, Ordering::Relaxed);
+                if !self.grants() {
+                    return throttled();
+                }
                 let token = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
                 let delay = Duration::from_millis(self.delay_ms.load(Ordering::Relaxed));
                 if !delay.is_zero() {
@@ -140,8 +146,17 @@ impl Service {
                 self.delay_ms.store(delay.parse().unwrap_or_default(), Ordering::Relaxed);
                 reply(StatusCode::OK, String::new())
             }
+            (&Method::PUT, ["throttle", rate]) if rate.parse::<u32>().is_ok() => {
+                let rate = rate.parse().unwrap_or_default();
+                *lock(&self.allowance) = (rate > 0).then(|| Allowance::of(rate));
+                reply(StatusCode::OK, String::new())
+            }
             _ => reply(StatusCode::NOT_FOUND, r#"{"message":"no such resource"}"#.into()),
         }
+    }
+
+    fn grants(&self) -> bool {
+        lock(&self.allowance).as_mut().is_none_or(Allowance::take)
     }
 
     fn exchange(&self, body: &[u8]) -> Option<Value> {
@@ -149,7 +164,7 @@ impl Service {
         let claims = URL_SAFE_NO_PAD.decode(request["token"].as_str()?.split('.').nth(1)?).ok()?;
         let claims: Value = serde_json::from_slice(&claims).ok()?;
         let subject = &claims["kubernetes.io"];
-        let mut noise = self.noise.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noise = lock(&self.noise);
         let id = format!("a-{:017x}", noise.number());
         let session = format!("eks-bench-{:016x}", noise.number());
         Some(json!({
@@ -171,6 +186,17 @@ impl Service {
             },
         }))
     }
+}
+
+/// What is behind these locks is whole after every statement, so a panic elsewhere spoils nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn throttled() -> Response<Full<Bytes>> {
+    let mut response = reply(StatusCode::TOO_MANY_REQUESTS, r#"{"message":"Rate exceeded"}"#.into());
+    response.headers_mut().insert("x-amzn-errortype", http::HeaderValue::from_static("ThrottlingException"));
+    response
 }
 
 fn reply(status: StatusCode, body: String) -> Response<Full<Bytes>> {

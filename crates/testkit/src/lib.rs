@@ -19,6 +19,6 @@ pub mod signing;
 pub mod token;
 pub mod wire;
 
-pub use script::{Script, Step};
+pub use script::{Allowance, Script, Step};
 pub use signing::SigningKey;
 pub use token::TokenBuilder;

@@ -67,19 +67,21 @@ pub struct Script {
 
 /// What an account may do: so many calls a second, and as many at once after a quiet second.
 #[derive(Debug)]
-pub(crate) struct Allowance {
+pub struct Allowance {
     per_second: f64,
     left: f64,
     at: tokio::time::Instant,
 }
 
 impl Allowance {
-    pub(crate) fn of(per_second: u32) -> Self {
+    /// So many a second, and as many at once.
+    pub fn of(per_second: u32) -> Self {
         let per_second = f64::from(per_second);
         Self { per_second, left: per_second, at: tokio::time::Instant::now() }
     }
 
-    pub(crate) fn take(&mut self) -> bool {
+    /// Takes one, if one is left.
+    pub fn take(&mut self) -> bool {
         let now = tokio::time::Instant::now();
         let gained = (now - self.at).as_secs_f64() * self.per_second;
         self.left = (self.left + gained).min(self.per_second);
