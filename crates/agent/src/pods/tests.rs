@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use prometheus::Registry;
 use runtime::Drain;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
@@ -213,6 +214,29 @@ async fn whoever_vanished_while_nobody_watched_is_over_after_the_next_list() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(room.source.asked(), ["list all", "watch 10", "list all", "watch 90"]);
     assert_eq!((room.over(), room.living()), (vec!["a".to_owned()], vec!["b".to_owned(), "c".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_is_forgotten_is_made_up_for_by_a_list_at_once_but_not_again_and_again() {
+    let began = Instant::now();
+    let room = Room::new(|source| {
+        source.list(&["web-0"], "10");
+        source.watch([Step::Fail(down())]);
+        // It comes back, and has forgotten where the watch was.
+        source.watch([Step::Fail(PodsError::TooOld)]);
+        source.list(&["web-1"], "20");
+        source.watch([Step::Fail(PodsError::TooOld)]);
+    })
+    .await;
+    while room.source.asked().len() < 5 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(room.source.asked(), ["list all", "watch 10", "watch 10", "list all", "watch 20"]);
+    assert!(began.elapsed() <= Duration::from_secs(1), "one pause, for the API server that was down");
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(room.source.asked().len(), 5, "an API server that forgets everything at once is not flooded");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(room.source.asked()[5], "list all");
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,6 +46,10 @@ pub(super) async fn run(shared: &Shared, source: &dyn PodSource, on_news: &impl 
         if needs_a_new_list(&error) {
             place = None;
         }
+        // That it has forgotten where we were is no fault of the API server's, unless it forgets at once again.
+        if matches!(error, PodsError::TooOld) && !std::mem::replace(&mut trouble.was_too_old, true) {
+            continue;
+        }
         trouble.again(&error);
         let pause = FIRST_PAUSE.saturating_mul(1 << (trouble.failures - 1).min(10)).min(LONGEST_PAUSE);
         tokio::time::sleep(pause - part(pause / 2, shared.chance.draw())).await;
@@ -63,6 +67,8 @@ struct Place {
 struct Trouble {
     failures: u32,
     told: Option<String>,
+    /// Whether a new list was begun at once already since a watch last lived.
+    was_too_old: bool,
 }
 
 impl Trouble {
@@ -126,6 +132,7 @@ async fn follow(
     trouble: &mut Trouble,
     on_news: &impl Fn(News),
 ) -> Result<(), PodsError> {
+    let mut is_certain = place.is_none();
     let place = match place {
         Some(place) => place,
         None => {
@@ -138,14 +145,22 @@ async fn follow(
         let mut events = within(source.watch(&place.version)).await?;
         shared.roster().is_current(true);
         shared.metrics.is(State::Current);
-        trouble.is_over(shared.roster().len());
+        // One that goes on where another ended may yet be told that this is too long ago.
+        if is_certain {
+            trouble.is_over(shared.roster().len());
+        }
         loop {
             let event = timeout(LONGEST_SILENCE, events.next()).await;
             if began.elapsed() >= GOOD_LIFE {
-                trouble.failures = 0;
+                (trouble.failures, trouble.was_too_old) = (0, false);
             }
             match event {
-                Ok(Some(event)) => place.version = hear(shared, event?, on_news),
+                Ok(Some(event)) => {
+                    place.version = hear(shared, event?, on_news);
+                    if !std::mem::replace(&mut is_certain, true) {
+                        trouble.is_over(shared.roster().len());
+                    }
+                }
                 // It has lived its time.
                 Ok(None) => break,
                 Err(_) => {

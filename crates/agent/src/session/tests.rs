@@ -13,6 +13,7 @@ use crate::upstream::PaceMetrics;
 mod failures;
 mod pods;
 mod simulation;
+mod succession;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const HOLD: Duration = Duration::from_secs(6);
@@ -127,10 +128,14 @@ impl Room {
         self.upstream.script.count()
     }
 
-    fn metric(&self, line: &str) -> bool {
+    fn page(&self) -> String {
         let page = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
         canary::assert_absent("metrics", &page);
-        page.lines().any(|found| found == line)
+        page
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        self.page().lines().any(|found| found == line)
     }
 }
 
@@ -446,4 +451,36 @@ async fn an_exchange_that_began_before_a_change_is_not_kept_after_it() {
     let (answer, ()) = tokio::join!(room.ask(&token), change);
     assert_eq!(answer.unwrap(), key(1), "who waited for it is not made to wait again");
     assert_eq!(room.ask(&token).await.unwrap(), key(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_are_counted_by_what_they_are_at_and_the_first_end_is_told() {
+    let room = Room::new([], Step::issue());
+    let tokens = ["web-0", "web-1", "web-2"].map(|pod| room.token(pod));
+    assert!(!room.page().contains("pod_identity_earliest_expiry_seconds"), "there is no session");
+    for token in &tokens {
+        room.ask_verified(token).await.unwrap();
+    }
+    let count = |state: &str, count: usize| {
+        assert!(
+            room.metric(&format!("pod_identity_sessions{{state=\"{state}\"}} {count}")),
+            "{}",
+            room.page()
+        );
+    };
+    count("fresh", 3);
+    assert!(room.metric("pod_identity_earliest_expiry_seconds 21600"), "{}", room.page());
+    sleep(HOUR * 3).await;
+    count("due", 3);
+    room.upstream.script.change(Step::break_off());
+    room.keep_fresh();
+    sleep(MINUTE).await;
+    count("failing", 3);
+    assert!(!room.metric("pod_identity_renewals_total{outcome=\"failed\"} 0"), "{}", room.page());
+    room.sessions.hear(crate::pods::News::Over("uid-of-web-0".to_owned()));
+    count("failing", 2);
+    room.upstream.script.change(Step::issue());
+    sleep(MINUTE * 5).await;
+    count("fresh", 2);
+    assert!(room.metric("pod_identity_renewals_total{outcome=\"ok\"} 2"), "{}", room.page());
 }
