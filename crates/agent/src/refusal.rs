@@ -5,6 +5,43 @@ use std::time::Duration;
 use eks_auth::{ErrorCode, ExchangeError};
 use identity::TokenError;
 
+/// Every reason there is, see [`Refusal::reason`].
+pub const REASONS: [&str; 33] = [
+    "AccessDeniedException",
+    "AgentBroken",
+    "AgentTooBusy",
+    "CallerRefused",
+    "ExpiredTokenException",
+    "HostNotAllowed",
+    "InternalServerException",
+    "InvalidParameterException",
+    "InvalidRequestException",
+    "InvalidTokenException",
+    "MethodNotAllowed",
+    "NoOwnCredentials",
+    "NotFromThePod",
+    "OddRequest",
+    "RequestTooSlow",
+    "ResourceNotFoundException",
+    "ServiceUnavailableException",
+    "SourceTooBusy",
+    "StillExchanging",
+    "ThrottlingException",
+    "TokenEmpty",
+    "TokenExpired",
+    "TokenForAnotherAudience",
+    "TokenForAnotherNode",
+    "TokenHasBearerPrefix",
+    "TokenMalformed",
+    "TokenNotYetValid",
+    "TooManyConnections",
+    "UnknownPath",
+    "UpstreamMisconfigured",
+    "UpstreamTimedOut",
+    "UpstreamUnintelligible",
+    "UpstreamUnreachable",
+];
+
 /// Why a pod gets no credentials. Its texts go to the pod: they say what happened and what to do, never a secret.
 #[derive(Clone, Debug)]
 pub enum Refusal {
@@ -285,5 +322,11 @@ mod tests {
             (refusal.reason().to_owned(), status)
         });
         assert_eq!(explained, there_are.collect());
+    }
+
+    #[test]
+    fn the_list_of_reasons_has_each_of_them_once() {
+        let reasons: BTreeSet<&str> = all().iter().map(Refusal::reason).collect();
+        assert_eq!(reasons.into_iter().collect::<Vec<_>>(), REASONS);
     }
 }

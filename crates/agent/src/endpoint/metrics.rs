@@ -8,7 +8,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 use runtime::scraped::Scraped;
 use tokio::sync::Semaphore;
 
-use crate::refusal::Refusal;
+use crate::refusal::{REASONS, Refusal};
 use crate::session::Source;
 
 /// From what a session answers in to beyond the longest that a pod is held.
@@ -61,6 +61,10 @@ impl EndpointMetrics {
         registry.register(Box::new(refusals.clone()))?;
         registry.register(Box::new(durations.clone()))?;
         registry.register(Box::new(remaining.clone()))?;
+        // From the start, so that the first refusal of a kind is a rise and not a beginning.
+        for reason in REASONS {
+            refusals.with_label_values(&[reason]);
+        }
         let of = |outcome| durations.with_label_values(&[outcome]);
         Ok(Self {
             ok: responses.with_label_values(&["200"]),

@@ -34,6 +34,7 @@ impl Measured {
             "How long calls of EKS Auth took, by outcome: ok, refused, throttled, failed",
         );
         let durations = HistogramVec::new(options.buckets(SECONDS.to_vec()), &["outcome"])?;
+        calls.with_label_values(&["Ok"]);
         registry.register(Box::new(calls.clone()))?;
         registry.register(Box::new(durations.clone()))?;
         Ok(Arc::new(Self { upstream, calls, durations }))
