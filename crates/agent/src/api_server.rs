@@ -7,18 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use bytes::Bytes;
+use eks_auth::TransportSettings;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use identity::Secret;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use runtime::Environment;
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -110,28 +106,16 @@ impl ApiServer {
     /// When kubelet has not put the files there.
     pub fn new(settings: &ApiServerSettings) -> Result<Self, ApiServerError> {
         let authority = settings.directory.join("ca.crt");
-        let roots = std::fs::read(&authority).map_err(|source| unreadable(&authority, source.into()))?;
-        let first = CertificateDer::pem_slice_iter(&roots).next();
-        if !matches!(first, Some(Ok(_))) {
-            return Err(unreadable(&authority, "it holds no certificate".into()));
-        }
+        // No proxy: it is on the cluster's own network, whatever proxy leads to AWS.
+        let transport = TransportSettings::default()
+            .with_ca_bundle(&authority.display().to_string())
+            .map_err(|source| unreadable(&authority, source.into()))?;
         let token_file = settings.directory.join("token");
         std::fs::metadata(&token_file).map_err(|source| unreadable(&token_file, source.into()))?;
-        let trust = TrustStore::empty().with_pem_certificate(roots);
-        let tls = TlsContext::builder().with_trust_store(trust).build().unwrap_or_default();
-        let limits =
-            HttpConnectorSettings::builder().connect_timeout(PATIENCE).read_timeout(PATIENCE).build();
-        let mut builder = Connector::builder().pool_max_idle_per_host(1);
-        builder.set_connector_settings(Some(limits));
-        builder.set_sleep_impl(Some(SharedAsyncSleep::new(TokioSleep::new())));
-        // It is on the cluster's own network, whatever proxy leads to AWS.
-        builder.set_proxy_config(Some(ProxyConfig::disabled()));
-        let connector =
-            builder.tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build();
         Ok(Self {
             url: settings.url.as_str().into(),
             token_file: token_file.into(),
-            connector: SharedHttpConnector::new(connector),
+            connector: transport.connector(PATIENCE),
         })
     }
 

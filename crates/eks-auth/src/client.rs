@@ -48,7 +48,7 @@ impl Default for TimeBudget {
 pub enum OwnCredentials {
     /// The SDK's default chain: environment, shared files, web identity, container, instance metadata.
     DefaultChain,
-    /// The default profile of the shared files, read again every minute (`--rotate-credentials`).
+    /// The default profile of the shared files, read again before each call (`--rotate-credentials`).
     RotatingSharedFile,
     /// A key pair that is known from the start.
     Fixed {

@@ -9,7 +9,9 @@ use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings, SharedHttpClient};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
@@ -105,7 +107,16 @@ impl TransportSettings {
         Ok(self)
     }
 
-    fn connector(
+    /// Makes connections for what is not asked through the SDK: connecting, and waiting for the beginning of an answer, may take
+    /// this long each.
+    pub fn connector(&self, patience: Duration) -> SharedHttpConnector {
+        let limits =
+            HttpConnectorSettings::builder().connect_timeout(patience).read_timeout(patience).build();
+        let sleep = SharedAsyncSleep::new(TokioSleep::new());
+        SharedHttpConnector::new(self.connector_with(Some(limits), Some(sleep)))
+    }
+
+    fn connector_with(
         &self,
         connector_settings: Option<HttpConnectorSettings>,
         sleep: Option<SharedAsyncSleep>,
@@ -170,7 +181,7 @@ impl Transport {
     pub fn new(settings: TransportSettings) -> Self {
         let connect = settings.clone();
         let client = Builder::new().build_with_connector_fn(move |connector_settings, components| {
-            connect.connector(
+            connect.connector_with(
                 connector_settings.cloned(),
                 components.and_then(|components| components.sleep_impl()),
             )
@@ -186,12 +197,7 @@ impl Transport {
         let unreachable =
             |source: Box<dyn Error + Send + Sync>| FetchError::Unreachable { url: url.to_owned(), source };
         let request = HttpRequest::get(url).map_err(|_| FetchError::NotAUrl(url.to_owned()))?;
-        let settings = HttpConnectorSettings::builder()
-            .connect_timeout(FETCH_PATIENCE)
-            .read_timeout(FETCH_PATIENCE)
-            .build();
-        let connector =
-            self.settings.connector(Some(settings), Some(SharedAsyncSleep::new(TokioSleep::new())));
+        let connector = self.settings.connector(FETCH_PATIENCE);
         let whole = async {
             let response = connector.call(request).await.map_err(|error| unreachable(error.into()))?;
             let status = response.status();
