@@ -70,6 +70,7 @@ class Agent:
             "--endpoint", f"http://127.0.0.1:{EKS_AUTH}", "--service-account-directory", WORK / "cluster",
             # So that minutes show what hours do.
             "--max-credential-retention-before-renewal", "30s", "--signing-keys-refresh", "15s", "--signing-keys-max-age", "1m",
+            "--audit-log", WORK / f"{self.node}.audit",
         ]
 
     def environment(self):
