@@ -96,6 +96,24 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_takes_half_a_record_keeps_none_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = format!("mount -t tmpfs -o size=8k tmpfs {}", folder.path().display());
+        testkit::network::in_namespace("half-a-record", &[&mount], || async {
+            let path = folder.path().join("audit.log");
+            let mut file = RotatingFile::open(path.clone(), 1_000_000, 1).unwrap();
+            let record = format!("{}\n", "x".repeat(2_999));
+            assert_eq!(
+                [(); 4].map(|()| file.write_all(record.as_bytes()).is_ok()),
+                [true, true, false, false]
+            );
+            assert_eq!(content(&path), record.repeat(2));
+            file.write_all(b"short\n").unwrap();
+            assert!(content(&path).ends_with("x\nshort\n"));
+        });
+    }
+
+    #[test]
     fn a_file_that_is_there_is_gone_on_with_and_counts() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");

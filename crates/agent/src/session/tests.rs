@@ -483,4 +483,10 @@ async fn sessions_are_counted_by_what_they_are_at_and_the_first_end_is_told() {
     sleep(MINUTE * 5).await;
     count("fresh", 2);
     assert!(room.metric("pod_identity_renewals_total{outcome=\"ok\"} 2"), "{}", room.page());
+
+    // Who only claims to be a pod that is over keeps what it has, and is not renewed.
+    room.ask(&room.token("web-3")).await.unwrap();
+    room.sessions.hear(crate::pods::News::Over("uid-of-web-3".to_owned()));
+    count("abandoned", 1);
+    count("fresh", 2);
 }

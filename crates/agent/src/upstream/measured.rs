@@ -85,3 +85,66 @@ fn outcome(error: Option<&ExchangeError>) -> &'static str {
         ) => "failed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use prometheus::TextEncoder;
+    use runtime::Clock;
+    use testkit::{Script, Step, TokenBuilder};
+
+    use super::*;
+
+    struct Scripted(Script, Clock);
+
+    impl Upstream for Scripted {
+        fn exchange<'a>(
+            &'a self,
+            token: &'a ServiceAccountToken,
+        ) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
+            Box::pin(self.0.play(token, || self.1.now()))
+        }
+
+        fn warm_up(&self) -> BoxFuture<'_, ()> {
+            Box::pin(std::future::ready(()))
+        }
+
+        fn own_credentials(&self) -> BoxFuture<'_, Result<(), String>> {
+            Box::pin(std::future::ready(Err("none".to_owned())))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_counted_by_error_and_timed_by_what_they_mean() {
+        let clock = Clock::anchored(UNIX_EPOCH + Duration::from_secs(1_795_320_632));
+        let steps = [
+            Step::issue_after(Duration::from_millis(300)),
+            Step::refuse(ErrorCode::Throttling),
+            Step::refuse(ErrorCode::AccessDenied),
+            Step::refuse(ErrorCode::InternalServer),
+            Step::break_off(),
+        ];
+        let script = Script::new(steps, Step::issue());
+        let registry = Registry::new();
+        let upstream = Measured::new(Arc::new(Scripted(script, clock)), &registry).unwrap();
+        for _ in 0..5 {
+            let _ = upstream.exchange(&TokenBuilder::of_pod("web-0", clock.now()).token()).await;
+        }
+        let page = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        for line in [
+            "pod_identity_upstream_calls_total{outcome=\"Ok\"} 1",
+            "pod_identity_upstream_calls_total{outcome=\"ThrottlingException\"} 1",
+            "pod_identity_upstream_calls_total{outcome=\"AccessDeniedException\"} 1",
+            "pod_identity_upstream_calls_total{outcome=\"InternalServerException\"} 1",
+            "pod_identity_upstream_duration_seconds_count{outcome=\"ok\"} 1",
+            "pod_identity_upstream_duration_seconds_sum{outcome=\"ok\"} 0.3",
+            "pod_identity_upstream_duration_seconds_count{outcome=\"throttled\"} 1",
+            "pod_identity_upstream_duration_seconds_count{outcome=\"refused\"} 1",
+            "pod_identity_upstream_duration_seconds_count{outcome=\"failed\"} 2",
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line} is missing in\n{page}");
+        }
+        assert_eq!(upstream.own_credentials().await, Err("none".to_owned()), "of the real one");
+    }
+}

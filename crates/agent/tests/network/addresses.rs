@@ -43,9 +43,16 @@ fn an_address_that_comes_late_is_served_from_then_on() {
     in_namespace("late", &[IPV4], || async {
         let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
         let agent = agent_with_defaults(&upstream).await;
+        let up = async |value: u8| {
+            let line = format!("pod_identity_listener_up{{address=\"[fd00:ec2::23]:80\"}} {value}");
+            let page = agent.scrape().await;
+            assert!(page.lines().any(|found| found == line), "{page}");
+        };
+        up(0).await;
         let status = std::process::Command::new("sh").args(["-ec", IPV6]).status().unwrap();
         assert!(status.success());
         agent.logged("this node has the address now").await;
+        up(1).await;
         let token = TokenBuilder::made_now("web-0");
         for address in ["[fd00:ec2::23]:80", "169.254.170.23:80"] {
             assert_eq!(ask_for_credentials(address.parse().unwrap(), &token).await.status, 200, "{address}");
