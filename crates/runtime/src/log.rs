@@ -215,6 +215,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn other_crates_print_secrets_below_warnings_and_are_never_let() {
+        for word in ["error", "warn", "info", "debug", "trace"] {
+            let targets = targets(word.parse().unwrap());
+            for other in ["hyper", "aws_smithy_runtime", "rustls", "h2"] {
+                assert!(!targets.would_enable(other, &Level::INFO), "{other} at {word}");
+            }
+            assert!(targets.would_enable("hyper", &Level::ERROR));
+        }
+        let trace = targets("trace".parse().unwrap());
+        assert!(OURS.iter().all(|ours| trace.would_enable(ours, &Level::TRACE)));
+        assert!(!targets("error".parse().unwrap()).would_enable("hyper", &Level::WARN));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_event_is_one_line_of_json_with_the_members_of_awss_agent() {
         let page = Page::default();

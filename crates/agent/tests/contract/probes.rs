@@ -80,9 +80,6 @@ async fn how_much_is_logged_is_changed_while_the_agent_runs_over_its_socket_alon
     for member in ["client-addr", "status", "outcome", "request-time-ms"] {
         assert!(line.contains(&format!("\"{member}\":")), "{member} is missing in {line}");
     }
-    let of_others =
-        agent.log().lines().filter(|line| line.contains("hyper") || line.contains("aws_")).count();
-    assert_eq!(of_others, 0, "other crates print secrets at this level");
 
     assert_eq!(log_level(Some("warn"), &socket).await, Ok("warn".to_owned()));
     agent.ask(&token).await;
