@@ -1,6 +1,7 @@
 //! The command line. What can be read into a type is read here; what needs the environment is for `dev::Settings`.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -29,6 +30,8 @@ struct Line {
 pub enum Asked {
     /// Runs agent, EKS Auth, token issuer and STS in one process on 127.0.0.1, or talks to that process
     Dev(Box<Dev>),
+    /// Looks for why pods of this node get no credentials, and says what to do; changes nothing
+    Doctor(Box<Doctor>),
     /// Prints the version
     Version,
 }
@@ -43,6 +46,38 @@ pub struct Dev {
     /// What to do with one that runs.
     #[command(subcommand)]
     pub errand: Option<Errand>,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Look at the agent at this URL alone [default: the agent of this node, on all its addresses]
+    #[arg(long, value_name = "URL", value_parser = agent_address)]
+    pub agent: Option<SocketAddr>,
+    /// Process of the agent [default: looked for]
+    #[arg(long, value_name = "PID")]
+    pub agent_pid: Option<u32>,
+    /// Look at this process of a pod too: its variables, its token, its network
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// How to say it
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub output: OutputForm,
+    /// For a process of doctor's own, with the environment of an agent
+    #[arg(long, hide = true)]
+    pub as_agent: bool,
+    /// The line of that agent
+    #[arg(last = true, hide = true)]
+    pub agent_line: Vec<String>,
+}
+
+/// For whom a result is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// People.
+    Text,
+    /// Programs.
+    Json,
 }
 
 /// How the development system is to be.
@@ -281,6 +316,16 @@ fn region(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("a region such as us-west-2: lower-case letters, digits and hyphens".to_owned())
+}
+
+/// `http://127.0.0.1:17023`, with whatever path; agents have addresses, not names.
+fn agent_address(text: &str) -> Result<SocketAddr, String> {
+    let address = || {
+        let url: http::Uri = text.parse().ok().filter(|url: &http::Uri| url.scheme_str() == Some("http"))?;
+        let host: IpAddr = url.host()?.trim_matches(['[', ']']).parse().ok()?;
+        Some(SocketAddr::new(host, url.port_u16().unwrap_or(80)))
+    };
+    address().ok_or_else(|| "a URL with an address, such as http://127.0.0.1:17023".to_owned())
 }
 
 fn http_url(text: &str) -> Result<String, String> {

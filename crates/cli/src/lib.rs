@@ -4,6 +4,7 @@
 pub mod command;
 mod control;
 mod dev;
+mod doctor;
 mod entry;
 mod errand;
 mod pod;
