@@ -63,7 +63,11 @@ pub(super) async fn look(flags: &ServerFlags, environment: &impl Environment, cl
 
 /// The same as somebody who is no agent: what is wrong with these may be right with the agent's.
 pub(super) async fn look_without_agent(environment: &impl Environment, clock: Clock) -> Vec<Finding> {
-    let mut findings = look(&ServerFlags::default(), environment, clock).await;
+    let mut unnamed = ServerFlags::default();
+    unnamed.cluster_name = Some("unknown".to_owned());
+    let mut findings = look(&unnamed, environment, clock).await;
+    // The name was made up here.
+    findings.retain(|finding| finding.cause != Cause::ClusterUnknown);
     for finding in &mut findings {
         finding.severity = finding.severity.min(Severity::Warning);
         finding.what = format!("with this command's own environment: {}", finding.what);

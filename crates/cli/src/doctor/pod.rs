@@ -40,7 +40,9 @@ pub(super) async fn look(pid: u32, agents: &[SocketAddr], now: SystemTime) -> Ve
     };
     let mut findings = environment::judge(&variables, agents);
     let token = read_token(pid, &variables, now, &mut findings);
-    let url = variables.get(environment::FULL_URI);
+    let is_wrong = findings.iter().any(|finding| finding.cause == Cause::PodWrongUri);
+    // Where the SDK is sent wrong, it is the way to the agent that is of interest.
+    let url = variables.get(environment::FULL_URI).filter(|_| !is_wrong);
     let target = url.as_deref().and_then(address_of).or_else(|| agents.first().copied());
     // What the SDK could not send is not sent for it.
     let sendable = token.filter(|_| findings.iter().all(|finding| finding.severity < Severity::Error));
