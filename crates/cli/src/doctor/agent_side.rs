@@ -65,7 +65,9 @@ pub(super) async fn look(flags: &ServerFlags, environment: &impl Environment, cl
 pub(super) async fn look_without_agent(environment: &impl Environment, clock: Clock) -> Vec<Finding> {
     let mut unnamed = ServerFlags::default();
     unnamed.cluster_name = Some("unknown".to_owned());
-    let mut findings = look(&unnamed, environment, clock).await;
+    let Ok(mut findings) = timeout(PATIENCE, look(&unnamed, environment, clock)).await else {
+        return vec![timed_out()];
+    };
     // The name was made up here.
     findings.retain(|finding| finding.cause != Cause::ClusterUnknown);
     for finding in &mut findings {
@@ -94,12 +96,16 @@ pub(super) async fn look_as(agent: &AgentProcess) -> Vec<Finding> {
     };
     match timeout(PATIENCE, disguise.run()).await {
         Ok(Some(findings)) => findings,
-        _ => vec![Finding::note(
-            Cause::CheckTimedOut,
-            "what the agent needs of AWS and of the API server was not looked at within 17 s",
-            "run this command again",
-        )],
+        _ => vec![timed_out()],
     }
+}
+
+fn timed_out() -> Finding {
+    Finding::note(
+        Cause::CheckTimedOut,
+        "what the agent needs of AWS and of the API server was not looked at within 17 s",
+        "run this command again",
+    )
 }
 
 /// An agent's flags and variables for a process of our own. The copies of its files go with it.

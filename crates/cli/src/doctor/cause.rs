@@ -164,10 +164,21 @@ impl Cause {
         use Cause::*;
         match self {
             LinkDown => &[LinkMissing],
-            AddressMissing | RouteMissing => &[LinkMissing, LinkDown],
-            AgentNotRunning => {
-                &[LinkMissing, LinkDown, AddressMissing, Ipv6Off, TrafficRedirected, PortTaken, AgentSettings]
-            }
+            AddressMissing => &[LinkMissing, LinkDown],
+            // The route goes with the address that it names as its source.
+            RouteMissing => &[LinkMissing, LinkDown, AddressMissing],
+            // Without the node's side, its pod does not get beyond initialize.
+            AgentNotRunning => &[
+                LinkMissing,
+                LinkDown,
+                AddressMissing,
+                AddressElsewhere,
+                RouteElsewhere,
+                Ipv6Off,
+                TrafficRedirected,
+                PortTaken,
+                AgentSettings,
+            ],
             PortTaken => &[TrafficRedirected],
             AgentNotListening => &[
                 LinkMissing,
@@ -240,11 +251,9 @@ impl Cause {
                 EksAuthUnintelligible,
                 EksAuthUnavailable,
                 EksAuthNotAllowed,
-                ClusterUnknown,
                 ClockSkew,
             ],
             PodTokenExpired | PodTokenEarly => &[ClockSkew],
-            PodNoAssociation => &[ClusterUnknown],
             PodRoleDenied => &[EksAuthNotAllowed],
             _ => &[],
         }

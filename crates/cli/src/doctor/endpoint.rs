@@ -60,7 +60,8 @@ pub(super) async fn ask(address: SocketAddr, required: bool) -> Listener {
     Listener { address, who, required, holder }
 }
 
-fn recognise(Answer { status, body }: &Answer) -> Who {
+/// Tells agents from others.
+pub(super) fn recognise(Answer { status, body }: &Answer) -> Who {
     #[derive(Deserialize)]
     struct Refusal {
         code: String,
@@ -99,7 +100,7 @@ fn one(Listener { address, who, required, holder }: &Listener) -> Finding {
     match who {
         Who::Ours => Finding::ok(Cause::Endpoint, format!("the agent answers at {address}")),
         Who::Awss => Finding::ok(Cause::Endpoint, format!("AWS's agent answers at {address}")),
-        Who::Busy(code) => Finding::warning(
+        Who::Busy(code) => Finding::error(
             Cause::AgentBusy,
             format!("the agent at {address} has no time: it answers {code}"),
             "wait, and see pod_identity_refusals_total of its metrics; which limit it is: docs/settings.md",

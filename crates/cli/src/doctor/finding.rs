@@ -64,12 +64,16 @@ impl Finding {
 /// Leaves out what only follows from something else that was found, puts the rest in the order of the list of causes, the worst
 /// of one cause first, and says nothing twice.
 pub(crate) fn prune(mut findings: Vec<Finding>) -> Vec<Finding> {
-    let broken: Vec<Cause> = findings
+    let broken: Vec<(Cause, Severity)> = findings
         .iter()
         .filter(|finding| finding.severity >= Severity::Warning)
-        .map(|finding| finding.cause)
+        .map(|finding| (finding.cause, finding.severity))
         .collect();
-    findings.retain(|finding| !finding.cause.explained_by().iter().any(|cause| broken.contains(cause)));
+    // What is less bad explains nothing: a clock that is a minute off is not why a token has been over for an hour.
+    let explains = |finding: &Finding, (cause, severity): (Cause, Severity)| {
+        finding.cause.explained_by().contains(&cause) && severity >= finding.severity
+    };
+    findings.retain(|finding| !broken.iter().any(|broken| explains(finding, *broken)));
     findings.sort_by_key(|finding| (finding.cause, std::cmp::Reverse(finding.severity)));
     findings.dedup();
     findings
@@ -98,6 +102,15 @@ mod tests {
         let silent = Finding::error(Cause::AgentUnreachable, "", "");
         assert_eq!(causes(vec![off.clone(), silent]), [Cause::Ipv6Off, Cause::AgentUnreachable]);
         assert_eq!(causes(vec![off.clone(), off]), [Cause::Ipv6Off], "nothing is said twice");
+    }
+
+    #[test]
+    fn what_is_less_bad_explains_nothing() {
+        let token = Finding::error(Cause::PodTokenExpired, "", "");
+        let minute = Finding::warning(Cause::ClockSkew, "", "");
+        let hour = Finding::error(Cause::ClockSkew, "", "");
+        assert_eq!(causes(vec![token.clone(), minute]), [Cause::ClockSkew, Cause::PodTokenExpired]);
+        assert_eq!(causes(vec![token, hour]), [Cause::ClockSkew]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::agent_process::{self, Variables, read_below_root};
 use super::cause::Cause;
 use super::dial::{self, Answer, NoAnswer};
+use super::endpoint::{self, Who};
 use super::finding::{Finding, Severity};
 use super::proxy;
 
@@ -85,9 +86,7 @@ async fn ask_from(pid: u32, target: SocketAddr, token: Option<Secret>) -> Result
             let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let token = token.as_ref().map(Secret::expose_str);
-            let patience = token.map(|_| dial::PATIENCE_FOR_CREDENTIALS);
-            Ok::<_, std::io::Error>(runtime.block_on(dial::get(target, "/v1/credentials", token, patience)))
+            Ok::<_, std::io::Error>(runtime.block_on(ask(target, token.as_ref())))
         };
         let answer = answer()
             .unwrap_or_else(|error| Err(NoAnswer::NoWay(format!("its network cannot be entered: {error}"))));
@@ -100,6 +99,19 @@ async fn ask_from(pid: u32, target: SocketAddr, token: Option<Secret>) -> Result
     match timeout(PATIENCE, answer).await {
         Ok(Ok(answer)) => answer,
         _ => Err(NoAnswer::Speechless),
+    }
+}
+
+/// A token goes to an agent alone.
+async fn ask(target: SocketAddr, token: Option<&Secret>) -> Result<Answer, NoAnswer> {
+    let without = dial::get(target, "/v1/credentials", None, None).await?;
+    match (token, endpoint::recognise(&without)) {
+        (_, Who::Stranger(_)) => Err(NoAnswer::NotHttp),
+        (Some(token), Who::Ours | Who::Awss) => {
+            let (token, patience) = (Some(token.expose_str()), Some(dial::PATIENCE_FOR_CREDENTIALS));
+            dial::get(target, "/v1/credentials", token, patience).await
+        }
+        _ => Ok(without),
     }
 }
 
@@ -121,7 +133,7 @@ fn judge(pid: u32, target: SocketAddr, answer: Result<Answer, NoAnswer>) -> Vec<
         Err(NoAnswer::Refused) => return unreachable("the connection is refused".to_owned()),
         Err(NoAnswer::Silence) => return unreachable("its packets are not answered".to_owned()),
         Err(NoAnswer::Speechless) => return unreachable("it is connected and gets no answer".to_owned()),
-        Err(NoAnswer::NotHttp) => return unreachable("what answers does not speak HTTP".to_owned()),
+        Err(NoAnswer::NotHttp) => return unreachable("what answers there is no agent".to_owned()),
         Err(NoAnswer::NoWay(reason)) => return unreachable(reason),
     };
     if answer.status == 200 {

@@ -1,17 +1,18 @@
 //! Nothing is wrong, and nothing is said to be.
 
-use std::time::Duration;
+use std::process::Stdio;
 
 use testkit::SigningKey;
 use testkit::authority::Authority;
-use testkit::eks_auth_server::{EksAuthServer, Reply};
 use testkit::issuer_server::{IssuerServer, service_account_directory};
 use testkit::network::shell;
-use testkit::process::{AgentProcess, Start};
+use testkit::process::SOON;
 use testkit::signing::key_set;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 use crate::cluster::node_in_cluster;
-use crate::examination::{Examined, Node, Pod, agent_binary, doctor, needs};
+use crate::examination::{Examined, Node, Pod, doctor, needs};
 
 pub(crate) async fn a_node_with_both_families() -> Examined {
     let _node = Node::healthy().await;
@@ -67,15 +68,34 @@ pub(crate) async fn an_agent_in_a_cluster() -> Examined {
     examined
 }
 
-pub(crate) async fn an_agent_on_another_address() -> Examined {
-    let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
-    let (binary, environment) = (agent_binary(), std::collections::HashMap::new());
-    let start = Start { binary, upstream: Some(&upstream.url()), arguments: &[], environment };
-    let agent = AgentProcess::start(start).await;
-    let url = format!("http://{}", agent.endpoint);
-    let token = url.clone() + "/v1/credentials";
-    let pod = Pod::start(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &token)]).await;
-    // Loopback is the pod's own, as dev run has it only on one machine.
-    drop(pod);
-    doctor(&["--agent", &url]).await
+/// `dev`, and a program that it runs as a pod.
+pub(crate) async fn a_program_of_dev_run() -> Examined {
+    let folder = tempfile::Builder::new().prefix("pi-").tempdir().unwrap();
+    let dev = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pod-identity"));
+        command
+            .arg("dev")
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command
+    };
+    let data = folder.path().to_str().unwrap();
+    let role = "shop/web=arn:aws:iam::111122223333:role/web";
+    let mut system = dev(&["--ephemeral", "--data", data, "--associate", role]).spawn().unwrap();
+    let mut greeting = BufReader::new(system.stdout.take().unwrap()).lines();
+    tokio::time::timeout(SOON, greeting.next_line()).await.expect("dev does not start").unwrap().unwrap();
+    let run = ["run", "--data", data, "--namespace", "shop", "--service-account", "web", "--"];
+    let script = ["sh", "-c", "echo $$; exec sleep 600"];
+    let mut program = dev(&[&run[..], &script].concat()).spawn().unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let pid = tokio::time::timeout(SOON, lines.next_line()).await.expect("it does not run").unwrap().unwrap();
+    let examined = doctor(&["--agent", "http://127.0.0.1:17023", "--pid", &pid]).await;
+    examined.says("endpoint", "127.0.0.1:17023");
+    examined.says("pod", "gets credentials from the agent at 127.0.0.1:17023");
+    let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    examined
 }

@@ -1,8 +1,11 @@
 //! What is wrong with the node, or with the agent on it.
 
+use std::sync::{Arc, Mutex};
+
 use rustix::process::Signal;
+use testkit::canary;
 use testkit::network::shell;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::examination::{Examined, Node, Pod, doctor, initialize};
@@ -33,7 +36,7 @@ pub(crate) async fn the_route_is_missing() -> Examined {
     doctor(&[]).await
 }
 
-const OTHER: &str = "ip link add other type dummy && ip link set other up";
+const OTHER: &str = "ip link add other type bridge && ip link set other up";
 
 pub(crate) async fn the_address_is_on_another_link() -> Examined {
     shell(&[OTHER, "ip address add 169.254.170.23/32 dev other"]);
@@ -76,15 +79,21 @@ pub(crate) async fn the_agent_stands_still() -> Examined {
     examined
 }
 
-/// A web server that is not the agent.
-async fn serve_pages(address: &str) {
+/// A web server that is not the agent, and what it was sent.
+async fn serve_pages(address: &str) -> Arc<Mutex<String>> {
     let listener = TcpListener::bind(address).await.unwrap();
+    let sent: Arc<Mutex<String>> = Arc::default();
+    let of_server = Arc::clone(&sent);
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nnot found").await;
+            let mut request = [0; 4096];
+            let count = stream.read(&mut request).await.unwrap();
+            of_server.lock().unwrap().push_str(&String::from_utf8_lossy(&request[..count]));
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nwelcome").await;
         }
     });
+    sent
 }
 
 pub(crate) async fn another_server_has_the_address() -> Examined {
@@ -97,7 +106,11 @@ pub(crate) async fn another_server_has_the_address() -> Examined {
 
 pub(crate) async fn another_server_has_port_80_of_all_addresses() -> Examined {
     initialize().await;
-    serve_pages("[::]:80").await;
+    let sent = serve_pages("[::]:80").await;
     let pod = Pod::start(&[]).await;
-    pod.examined().await
+    let examined = pod.examined().await;
+    let sent = sent.lock().unwrap();
+    assert!(sent.contains("GET /v1/credentials"), "{sent}");
+    assert!(!sent.contains(canary::MARKER), "a stranger is sent the pod's token");
+    examined
 }

@@ -70,7 +70,7 @@ set_ups! {
     healthy::a_node_whose_firewall_has_rules_for_others [] finds [];
     healthy::a_pod_that_gets_its_credentials [] finds [];
     healthy::an_agent_in_a_cluster [] finds [];
-    healthy::an_agent_on_another_address [] finds [];
+    healthy::a_program_of_dev_run [] finds [];
 }
 
 #[test]

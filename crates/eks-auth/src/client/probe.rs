@@ -12,7 +12,7 @@ use aws_sdk_eksauth::config::interceptors::{
 use aws_sdk_eksauth::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_eksauth::error::BoxError;
 use aws_sdk_eksauth::primitives::{DateTime, DateTimeFormat};
-use identity::ServiceAccountToken;
+use identity::{ClusterName, ServiceAccountToken};
 
 use super::{EksAuth, ExchangeError};
 use crate::cause::causes;
@@ -38,6 +38,17 @@ pub struct OwnCredentialsFound {
 }
 
 impl EksAuth {
+    /// The same client for another cluster.
+    #[must_use]
+    pub fn for_cluster(self, cluster: ClusterName) -> Self {
+        Self { cluster, ..self }
+    }
+
+    /// The region, if it was given or found.
+    pub fn region(&self) -> Option<String> {
+        self.client.config().region().map(ToString::to_string)
+    }
+
     /// Exchanges a token that is good for nothing, to see who answers, and how.
     pub async fn probe(&self, token: &ServiceAccountToken) -> Probe {
         let witness = Witness::default();

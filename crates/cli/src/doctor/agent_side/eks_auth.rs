@@ -9,8 +9,7 @@ use agent::settings::Cluster;
 use agent::{SdkClock, Settings, cluster_name};
 use aws_smithy_async::time::SharedTimeSource;
 use eks_auth::{
-    EksAuth, ErrorCode, ExchangeError, InstanceMetadata, OwnCredentials, OwnCredentialsFound, Probe,
-    TimeBudget, UpstreamSettings,
+    EksAuth, ErrorCode, ExchangeError, InstanceMetadata, OwnCredentials, Probe, TimeBudget, UpstreamSettings,
 };
 use identity::{ClusterName, Secret, ServiceAccountToken};
 use runtime::{Clock, Environment};
@@ -24,7 +23,7 @@ use crate::doctor::finding::Finding;
 const PATIENCE_FOR_REGION: Duration = Duration::from_secs(4);
 
 /// As long as the SDK asks the instance metadata service in vain, and no longer.
-const PATIENCE_FOR_CREDENTIALS: Duration = Duration::from_secs(5);
+const PATIENCE_FOR_CREDENTIALS: Duration = Duration::from_secs(4);
 
 /// One call.
 const BUDGET: TimeBudget = TimeBudget { connect: Duration::from_secs(3), attempt: Duration::from_secs(4) };
@@ -63,8 +62,9 @@ pub(super) async fn look(settings: &Settings, environment: &impl Environment, cl
         Ok(found) => found,
         Err(_) => Err(format!("nobody gave any within {} s", PATIENCE_FOR_CREDENTIALS.as_secs())),
     };
+    let found = found.map(|found| own_credentials::named(found, settings.rotate_credentials));
     findings.push(own_credentials::judge(&found, clock.now()));
-    let probe = probe(settings, cluster, found.as_ref().ok(), clock).await;
+    let probe = probe(settings, own, cluster, found.is_ok(), clock).await;
     let now = clock.now();
     findings.extend(probe.date.and_then(|date| judge_clock(date, now)));
     let way = way::look(probe.endpoint.as_deref(), environment).await;
@@ -86,20 +86,25 @@ fn upstream(settings: &Settings, cluster: ClusterName) -> UpstreamSettings {
 /// The SDK looks for credentials before it looks for EKS Auth, so that without any, a call with made-up ones shows the way.
 async fn probe(
     settings: &Settings,
+    own: EksAuth,
     cluster: ClusterName,
-    own: Option<&OwnCredentialsFound>,
+    has_credentials: bool,
     clock: Clock,
 ) -> Probe {
-    let mut upstream = upstream(settings, cluster);
-    if own.is_none() {
-        upstream.credentials = OwnCredentials::Fixed {
+    let token = ServiceAccountToken::parse(NOBODYS_TOKEN).expect("three parts of base64url");
+    if has_credentials {
+        return own.for_cluster(cluster).probe(&token).await;
+    }
+    let upstream = UpstreamSettings {
+        // Found already, where it had to be.
+        region: own.region().or(settings.region.clone()),
+        credentials: OwnCredentials::Fixed {
             access_key_id: "AKIAPODIDENTITYDOCTOR".to_owned(),
             secret_access_key: Secret::from("made-up-to-see-the-way"),
-        };
-    }
-    let client = EksAuth::connect(upstream, SharedTimeSource::new(SdkClock(clock))).await;
-    let token = ServiceAccountToken::parse(NOBODYS_TOKEN).expect("three parts of base64url");
-    client.probe(&token).await
+        },
+        ..upstream(settings, cluster)
+    };
+    EksAuth::connect(upstream, SharedTimeSource::new(SdkClock(clock))).await.probe(&token).await
 }
 
 fn nobodys_cluster() -> ClusterName {
@@ -189,18 +194,24 @@ fn answered(code: ErrorCode, message: &str, is_known: bool) -> Option<Finding> {
         ErrorCode::AccessDenied => Some(not_allowed(code.as_str(), message)),
         ErrorCode::ResourceNotFound if is_known => Some(Finding::warning(
             Cause::ClusterUnknown,
-            format!("EKS Auth finds nothing for this cluster: {message}"),
+            format!(
+                "EKS Auth finds no cluster of this name, or no association for a token that nobody issued (which it looks for first is not known): \
+                 {message}"
+            ),
             "aws eks list-clusters in the agent's region and account, and compare with its --cluster-name",
         )),
         // A name that was made up here.
         ErrorCode::ResourceNotFound => None,
-        ErrorCode::Throttling | ErrorCode::InternalServer | ErrorCode::ServiceUnavailable => {
-            Some(Finding::warning(
-                Cause::EksAuthUnavailable,
-                format!("EKS Auth answers {code}: {message}"),
-                "wait; pod_identity_upstream_throttled_total of the agent's metrics says how often the account is throttled",
-            ))
-        }
+        ErrorCode::Throttling => Some(Finding::warning(
+            Cause::EksAuthUnavailable,
+            format!("EKS Auth answers {code}: {message}"),
+            "wait; pod_identity_upstream_throttled_total of the agent's metrics says how often the account is throttled",
+        )),
+        ErrorCode::InternalServer | ErrorCode::ServiceUnavailable => Some(Finding::error(
+            Cause::EksAuthUnavailable,
+            format!("EKS Auth answers {code}: {message}"),
+            "wait, and see AWS's health dashboard for the region",
+        )),
         // It looked at the token, so the caller may ask.
         ErrorCode::InvalidToken
         | ErrorCode::ExpiredToken

@@ -8,6 +8,16 @@ use identity::to_rfc3339;
 use crate::doctor::cause::Cause;
 use crate::doctor::finding::Finding;
 
+/// The agent's own reader of the shared file does not mark what it gives.
+pub(super) fn named(found: OwnCredentialsFound, rotate: bool) -> OwnCredentialsFound {
+    if !rotate {
+        return found;
+    }
+    let source = "the default profile of the shared credentials file, read again before each call".to_owned();
+    // It says that they end in a moment, so that it is asked again.
+    OwnCredentialsFound { source, expires: None }
+}
+
 /// Whether there are any, and whose.
 pub(super) fn judge(found: &Result<OwnCredentialsFound, String>, now: SystemTime) -> Finding {
     match found {

@@ -72,7 +72,8 @@ fn uri(variables: &Variables, agents: &[SocketAddr]) -> Vec<Finding> {
     };
     let known = address_of(&url).is_some_and(|address| agents.contains(&address));
     let is_path = url.ends_with("/v1/credentials");
-    if !AWSS.contains(&url.as_str()) && !(known && is_path) {
+    let is_right = AWSS.contains(&url.as_str()) || known && is_path;
+    if !is_right {
         findings.push(Finding::error(
             Cause::PodWrongUri,
             format!("{FULL_URI} does not lead to the agent"),

@@ -12,7 +12,7 @@ use crate::doctor::finding::Finding;
 use crate::doctor::proxy;
 
 /// Each step.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What was seen of the way.
 #[derive(Clone, Debug, Default)]
