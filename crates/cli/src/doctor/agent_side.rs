@@ -61,7 +61,7 @@ pub(super) async fn look(flags: &ServerFlags, environment: &impl Environment, cl
     aws
 }
 
-/// The same as somebody who is no agent: what is wrong with these may be right with the agent's.
+/// The same as somebody who is no agent: what is wrong with these may be right with the agent's, so it accuses nobody.
 pub(super) async fn look_without_agent(environment: &impl Environment, clock: Clock) -> Vec<Finding> {
     let mut unnamed = ServerFlags::default();
     unnamed.cluster_name = Some("unknown".to_owned());
@@ -71,7 +71,7 @@ pub(super) async fn look_without_agent(environment: &impl Environment, clock: Cl
     // The name was made up here.
     findings.retain(|finding| finding.cause != Cause::ClusterUnknown);
     for finding in &mut findings {
-        finding.severity = finding.severity.min(Severity::Warning);
+        finding.severity = finding.severity.min(Severity::Note);
         finding.what = format!("with this command's own environment: {}", finding.what);
     }
     findings

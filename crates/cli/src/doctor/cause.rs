@@ -175,7 +175,6 @@ impl Cause {
                 AddressElsewhere,
                 RouteElsewhere,
                 Ipv6Off,
-                TrafficRedirected,
                 PortTaken,
                 AgentSettings,
             ],

@@ -60,6 +60,13 @@ pub(crate) async fn the_clock_is_ten_minutes_off() -> Examined {
     examined
 }
 
+pub(crate) async fn the_region_is_missing() -> Examined {
+    initialize().await;
+    let _agent = agent(None, &[], &[("AWS_REGION", "")]).await;
+    let pod = Pod::start(&[]).await;
+    pod.examined().await
+}
+
 pub(crate) async fn the_name_of_eks_auth_leads_nowhere() -> Examined {
     initialize().await;
     let _agent = agent(Some("https://eks-auth.us-west-2.invalid"), &[], &[]).await;

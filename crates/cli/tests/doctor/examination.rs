@@ -95,7 +95,6 @@ pub(crate) async fn doctor(arguments: &[&str]) -> Examined {
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
         .env("AWS_SECRET_ACCESS_KEY", format!("{}doctor", canary::MARKER))
-        .env("AWS_ENDPOINT_URL_EKS_AUTH", eks_auth_of_doctor().await)
         .kill_on_drop(true)
         .output()
         .await
@@ -104,17 +103,6 @@ pub(crate) async fn doctor(arguments: &[&str]) -> Examined {
     canary::assert_absent("stderr", &String::from_utf8_lossy(&output.stderr));
     let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON: {output:?}"));
     Examined { output, document, took }
-}
-
-/// An EKS Auth for doctor itself, in whichever network it runs; it stays as long as the test.
-async fn eks_auth_of_doctor() -> String {
-    let server = EksAuthServer::start([], Reply::error(400, "InvalidTokenException", "no")).await;
-    let url = server.url();
-    tokio::spawn(async move {
-        std::future::pending::<()>().await;
-        drop(server);
-    });
-    url
 }
 
 /// Prepares the node as `initialize` does.

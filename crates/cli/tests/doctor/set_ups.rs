@@ -42,6 +42,7 @@ set_ups! {
     aws::the_agent_may_not_exchange_tokens [] finds ["eks-auth-not-allowed"];
     aws::the_cluster_is_unknown [] finds ["cluster-unknown"];
     aws::the_clock_is_ten_minutes_off [] finds ["clock-skew"];
+    aws::the_region_is_missing [] finds ["eks-auth-misconfigured"];
     aws::the_name_of_eks_auth_leads_nowhere [] finds ["eks-auth-dns"];
     aws::eks_auth_takes_no_connections [] finds ["eks-auth-unreachable"];
     aws::the_authority_of_eks_auth_is_unknown [] finds ["eks-auth-tls"];

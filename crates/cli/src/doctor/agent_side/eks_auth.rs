@@ -151,11 +151,9 @@ fn judge(probe: &Probe, way: &way::Way, has_credentials: bool, is_known: bool) -
         Err(error) => error,
     };
     match error {
-        ExchangeError::Misconfigured(reason) => vec![Finding::error(
-            Cause::EksAuthMisconfigured,
-            format!("the call to EKS Auth cannot be made: {reason}"),
-            "set AWS_REGION for the agent, or its --endpoint",
-        )],
+        // Nothing was sent, so nothing on the way is to blame.
+        ExchangeError::Unreachable(reason) if probe.endpoint.is_none() => vec![misconfigured(reason)],
+        ExchangeError::Misconfigured(reason) => vec![misconfigured(reason)],
         // Made-up keys are missing nowhere.
         ExchangeError::NoOwnCredentials(reason) => {
             vec![own_credentials::judge(&Err(reason.clone()), SystemTime::UNIX_EPOCH)]
@@ -186,6 +184,14 @@ fn judge(probe: &Probe, way: &way::Way, has_credentials: bool, is_known: bool) -
             findings
         }
     }
+}
+
+fn misconfigured(reason: &str) -> Finding {
+    Finding::error(
+        Cause::EksAuthMisconfigured,
+        format!("the call to EKS Auth cannot be made: {reason}"),
+        "set AWS_REGION for the agent, or its --endpoint",
+    )
 }
 
 /// What the service says to a caller that it knows, about a token that nobody issued.

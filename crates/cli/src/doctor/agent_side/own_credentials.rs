@@ -35,7 +35,11 @@ pub(super) fn judge(found: &Result<OwnCredentialsFound, String>, now: SystemTime
         }
         Err(reason) => Finding::error(
             Cause::OwnCredentialsMissing,
-            format!("the agent finds no AWS credentials: {reason}"),
+            // The chain's words come in several lines.
+            format!(
+                "the agent finds no AWS credentials: {}",
+                reason.split_whitespace().collect::<Vec<_>>().join(" ")
+            ),
             "give the node a role (an instance profile with AmazonEKSWorkerNodePolicy), and let the agent reach the instance metadata \
              service;\non nodes outside EC2: a credentials file and --rotate-credentials",
         ),

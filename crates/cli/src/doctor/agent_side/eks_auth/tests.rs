@@ -97,6 +97,8 @@ fn a_call_that_does_not_arrive_is_blamed_on_the_first_step_that_fails() {
     ] {
         assert_eq!(causes(outcome.clone(), &way), [(wanted, Severity::Error)], "{outcome:?}");
     }
+    let not_sent = Probe { endpoint: None, ..probe(Err(unreachable("Missing Region"))) };
+    assert_eq!(judge(&not_sent, &Way::default(), true, true)[0].cause, Cause::EksAuthMisconfigured);
 }
 
 #[test]
