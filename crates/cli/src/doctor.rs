@@ -4,7 +4,6 @@
 mod agent_process;
 mod agent_side;
 mod cause;
-mod dial;
 mod endpoint;
 mod finding;
 mod firewall;
@@ -26,8 +25,9 @@ use runtime::environment::ProcessEnvironment;
 use thiserror::Error;
 
 use crate::command::Doctor;
+use crate::proc::Variables;
+use agent_process::AgentProcess;
 pub(crate) use agent_process::NotThatOne;
-use agent_process::{AgentProcess, Variables};
 use cause::Cause;
 use endpoint::{Listener, Running, Who};
 use finding::Finding;

@@ -4,10 +4,12 @@
 pub mod command;
 mod control;
 mod dev;
+mod dial;
 mod doctor;
 mod entry;
 mod errand;
 mod pod;
+mod proc;
 mod terminal;
 
 pub use entry::carry_out;

@@ -1,30 +1,11 @@
-//! The agent as it runs on this node: its flags and its environment, out of `/proc`.
-//!
-//! What another process says is followed only as far as its own files go: they are read below its own root, by a way that no
-//! link leads out of, and only variables that concern AWS and the API server count.
+//! The agent as it runs on this node: its flags and its environment.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use agent::command::{self, Asked, ServerFlags};
-use runtime::Environment;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
-/// The largest file of another process that is read. CA bundles are a few hundred kilobytes.
-const LARGEST: u64 = 4 * 1024 * 1024;
-
-/// An environment by name, as a process has it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Variables(pub(super) HashMap<String, String>);
-
-impl Environment for Variables {
-    fn get(&self, name: &str) -> Option<String> {
-        self.0.get(name).filter(|value| !value.is_empty()).cloned()
-    }
-}
+use crate::proc::{Variables, parts, variables};
 
 /// A running agent.
 #[derive(Clone, Debug)]
@@ -85,11 +66,6 @@ fn read_line(pid: u32) -> Option<Vec<String>> {
     Some(parts(&bytes).collect())
 }
 
-fn parts(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
-    let text = bytes.strip_suffix(&[0]).unwrap_or(bytes);
-    text.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned())
-}
-
 /// The flags of an agent's `server`, AWS's or ours: they take the same ones. Wrappers (AWS's image starts its agent with one)
 /// have another program's name.
 fn flags_of(line: &[String]) -> Option<ServerFlags> {
@@ -107,55 +83,6 @@ fn shares_network(pid: u32) -> bool {
     let network = |whose: &str| std::fs::read_link(format!("/proc/{whose}/ns/net")).ok();
     // Who may not look at it cannot tell, and looks at the flags at least.
     network(&pid.to_string()).is_none_or(|theirs| network("self").is_none_or(|ours| ours == theirs))
-}
-
-/// The environment that a process was started with.
-///
-/// # Errors
-/// When we may not see it.
-pub(super) fn variables(pid: u32) -> io::Result<Variables> {
-    let bytes = std::fs::read(format!("/proc/{pid}/environ"))?;
-    let pairs = parts(&bytes).filter_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        Some((name.to_owned(), value.to_owned()))
-    });
-    Ok(Variables(pairs.collect()))
-}
-
-/// Reads a file as a process sees it. No link, absolute or not, leads out of its root.
-///
-/// # Errors
-/// When there is none, we may not read it, or it is larger than anything we look for.
-pub(super) fn read_below_root(pid: u32, path: &Path) -> io::Result<Vec<u8>> {
-    let absolute = if path.is_absolute() {
-        path.to_owned()
-    } else {
-        std::fs::read_link(format!("/proc/{pid}/cwd"))?.join(path)
-    };
-    let root = openat(
-        CWD,
-        PathBuf::from(format!("/proc/{pid}/root")),
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    // A named pipe would keep us waiting for who writes to it.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = File::from(openat2(
-        &root,
-        &absolute,
-        flags,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    )?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    let mut content = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > LARGEST {
-        return Err(io::Error::other("it has more than 4 MiB"));
-    }
-    Ok(content)
 }
 
 #[cfg(test)]
@@ -186,17 +113,5 @@ mod tests {
         let own = std::process::id();
         assert_eq!(AgentProcess::with_id(own).unwrap_err(), NotThatOne::NoAgent(own));
         assert_eq!(AgentProcess::with_id(u32::MAX).unwrap_err(), NotThatOne::Gone(u32::MAX));
-    }
-
-    #[test]
-    fn files_are_read_by_their_owner_s_names_and_special_ones_are_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        std::fs::write(&path, "abc").unwrap();
-        let own = std::process::id();
-        assert_eq!(read_below_root(own, &path).unwrap(), b"abc");
-        assert!(read_below_root(own, folder.path()).unwrap_err().to_string().contains("no file"));
-        assert!(read_below_root(own, Path::new("/dev/zero")).is_err());
-        assert!(read_below_root(own, Path::new("/proc/self/exe/x")).is_err());
     }
 }

@@ -1,7 +1,8 @@
 //! What depends on the agent's own flags and environment: its settings, what it signs with, EKS Auth, the API server.
 //!
 //! AWS's SDK reads the environment of its process, so where an agent runs, this part runs as a process of its own with that
-//! agent's variables, and with copies of the files that they name. What is found comes back as JSON.
+//! agent's variables, and with copies of the files that they name. Files are read below that agent's root, by a way that no link
+//! leads out of, and only variables that concern AWS and the API server count. What is found comes back as JSON.
 
 mod api_server;
 mod eks_auth;
@@ -21,9 +22,10 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::agent_process::{AgentProcess, Variables, read_below_root};
+use super::agent_process::AgentProcess;
 use super::cause::Cause;
 use super::finding::{Finding, Severity};
+use crate::proc::{Variables, read_below_root};
 
 /// All of it; what it does in turn is bounded too.
 const PATIENCE: Duration = Duration::from_secs(17);

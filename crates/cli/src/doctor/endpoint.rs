@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
 
 use super::cause::Cause;
-use super::dial::{self, Answer, NoAnswer};
 use super::finding::Finding;
 use super::listening;
+use crate::dial::{self, Answer, NoAnswer};
 
 /// Who answers at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use identity::{from_epoch_seconds, to_rfc3339};
 
 use super::cause::Cause;
-use super::dial::{self, Answer, NoAnswer};
 use super::finding::Finding;
+use crate::dial::{self, Answer, NoAnswer};
 
 /// Of one kind of source.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

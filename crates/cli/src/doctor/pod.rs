@@ -16,19 +16,19 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::agent_process::{self, Variables, read_below_root};
 use super::cause::Cause;
-use super::dial::{self, Answer, NoAnswer};
 use super::endpoint::{self, Who};
 use super::finding::{Finding, Severity};
 use super::proxy;
+use crate::dial::{self, Answer, NoAnswer};
+use crate::proc::{self, Variables, read_below_root};
 
 /// Moving, asking and coming back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at a process. `agents`: where the agent is, as far as that is known.
 pub(super) async fn look(pid: u32, agents: &[SocketAddr], now: SystemTime) -> Vec<Finding> {
-    let variables = match agent_process::variables(pid) {
+    let variables = match proc::variables(pid) {
         Ok(variables) => variables,
         Err(error) => {
             let what = format!("the environment of process {pid} cannot be seen: {error}");
@@ -78,7 +78,11 @@ fn read_token(
 }
 
 /// Asks for credentials in the network of that process, as its SDK would; without a token, only whether anybody answers.
-async fn ask_from(pid: u32, target: SocketAddr, token: Option<Secret>) -> Result<Answer, NoAnswer> {
+pub(crate) async fn ask_from(
+    pid: u32,
+    target: SocketAddr,
+    token: Option<Secret>,
+) -> Result<Answer, NoAnswer> {
     let (done, answer) = oneshot::channel();
     // A thread of its own: one that has moved to another network stays there.
     let moved = std::thread::Builder::new().name("pod".to_owned()).spawn(move || {

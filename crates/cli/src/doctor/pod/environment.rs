@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use runtime::Environment;
 
 use super::address_of;
-use crate::doctor::agent_process::Variables;
 use crate::doctor::cause::Cause;
 use crate::doctor::finding::Finding;
 use crate::doctor::proxy;
+use crate::proc::Variables;
 
 /// Where the agent is.
 pub(super) const FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";

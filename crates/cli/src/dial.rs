@@ -12,21 +12,21 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// As long as an SDK waits for an answer that may take a call to AWS.
-pub(super) const PATIENCE_FOR_CREDENTIALS: Duration = Duration::from_secs(7);
+pub(crate) const PATIENCE_FOR_CREDENTIALS: Duration = Duration::from_secs(7);
 
 /// No page that is asked for comes near.
 const LONGEST: u64 = 1024 * 1024;
 
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 /// Why nothing came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// Nobody listens.
     Refused,
     /// The packets are lost on the way.
@@ -40,7 +40,7 @@ pub(super) enum NoAnswer {
 }
 
 /// Asks for `path`; `authorization` is the whole header.
-pub(super) async fn get(
+pub(crate) async fn get(
     address: SocketAddr,
     path: &str,
     authorization: Option<&str>,
