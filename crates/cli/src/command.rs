@@ -32,6 +32,8 @@ pub enum Asked {
     Dev(Box<Dev>),
     /// Looks for why pods of this node get no credentials, and says what to do; changes nothing
     Doctor(Box<Doctor>),
+    /// Explains what becomes of one token: what it says, which roles follow, what the agent and SDKs make of it
+    Explain(Box<Explain>),
     /// Prints the version
     Version,
 }
@@ -69,6 +71,50 @@ pub struct Doctor {
     /// The line of that agent
     #[arg(last = true, hide = true)]
     pub agent_line: Vec<String>,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// Whose token.
+    #[command(flatten)]
+    pub subject: Subject,
+    /// Ask the agent, and say what it answers
+    #[arg(long)]
+    pub ask: bool,
+    /// The agent to ask [default: that of the process, of dev, or http://169.254.170.23]
+    #[arg(long, value_name = "URL", value_parser = agent_address, requires = "ask")]
+    pub agent: Option<SocketAddr>,
+    /// How to say it
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub output: OutputForm,
+    /// The system that knows the associations.
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// What is explained: one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Subject {
+    /// The token in this file
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The token of this process
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// A token of this service account, which dev issues for it
+    #[arg(value_name = "NAMESPACE/SERVICE_ACCOUNT", value_parser = service_account)]
+    pub account: Option<ServiceAccount>,
+}
+
+fn service_account(text: &str) -> Result<ServiceAccount, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok(ServiceAccount { namespace: namespace.to_owned(), service_account: name.to_owned() })
+        }
+        _ => Err("NAMESPACE/SERVICE_ACCOUNT, such as shop/web".to_owned()),
+    }
 }
 
 /// For whom a result is.

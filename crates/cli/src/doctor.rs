@@ -31,6 +31,7 @@ pub(crate) use agent_process::NotThatOne;
 use cause::Cause;
 use endpoint::{Listener, Running, Who};
 use finding::Finding;
+pub(crate) use pod::{ask, ask_from};
 pub(crate) use report::Report;
 
 /// Nothing was looked at.

@@ -9,17 +9,18 @@ use runtime::process::{self, StopSignals};
 use runtime::{Clock, Drain, log};
 use thiserror::Error;
 
-use crate::command::{Asked, Data, Dev, Doctor, Errand, OutputForm, Start};
+use crate::command::{Asked, Data, Dev, Doctor, Errand, Explain, OutputForm, Start};
 use crate::control::{Client, ControlError};
 use crate::dev::{Folder, FolderError, OpenError, PartEnded, Settings, SettingsError, System, greeting};
 use crate::doctor::DoctorError;
+use crate::explain::ExplainError;
 use crate::pod::RunError;
-use crate::{doctor, errand, pod, terminal};
+use crate::{doctor, errand, explain, pod, terminal};
 
 /// How long open requests get when the system is told to stop.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What `doctor` exits with when it looked at nothing.
+/// What `doctor` and `explain` exit with when they looked at nothing.
 const CANNOT_LOOK: u8 = 125;
 
 /// Why a command failed.
@@ -39,6 +40,8 @@ enum Failed {
     Run(#[from] RunError),
     #[error(transparent)]
     Doctor(#[from] DoctorError),
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     #[error("signals cannot be handled")]
     Signals(#[source] io::Error),
     #[error("the result cannot be printed")]
@@ -50,7 +53,7 @@ impl Failed {
         match self {
             Self::Run(error) => error.code(),
             // 1 and 2 tell of what was found.
-            Self::Doctor(_) => ExitCode::from(CANNOT_LOOK),
+            Self::Doctor(_) | Self::Explain(_) => ExitCode::from(CANNOT_LOOK),
             _ => ExitCode::FAILURE,
         }
     }
@@ -64,6 +67,7 @@ pub fn carry_out(asked: Asked) -> ExitCode {
         }
         Asked::Dev(dev) => in_runtime(*dev),
         Asked::Doctor(asked) => doctor_in_runtime(&asked),
+        Asked::Explain(asked) => explain_in_runtime(&asked),
     };
     outcome.unwrap_or_else(|failed| {
         terminal::complain(&failed);
@@ -86,6 +90,16 @@ fn doctor_in_runtime(asked: &Doctor) -> Result<ExitCode, Failed> {
     let outcome = runtime.block_on(examine(asked));
     runtime.shutdown_background();
     outcome
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn explain_in_runtime(asked: &Explain) -> Result<ExitCode, Failed> {
+    let explanation = explain::explain(asked, &client(&asked.data)?, Clock::system()).await?;
+    match asked.output {
+        OutputForm::Json => terminal::print(&explanation.json())?,
+        OutputForm::Text => terminal::print(&explanation.text())?,
+    }
+    Ok(explanation.code())
 }
 
 async fn examine(asked: &Doctor) -> Result<ExitCode, Failed> {

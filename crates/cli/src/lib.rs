@@ -8,6 +8,7 @@ mod dial;
 mod doctor;
 mod entry;
 mod errand;
+mod explain;
 mod pod;
 mod proc;
 mod terminal;

@@ -107,7 +107,7 @@ pub(crate) async fn ask_from(
 }
 
 /// A token goes to an agent alone.
-async fn ask(target: SocketAddr, token: Option<&Secret>) -> Result<Answer, NoAnswer> {
+pub(crate) async fn ask(target: SocketAddr, token: Option<&Secret>) -> Result<Answer, NoAnswer> {
     let without = dial::get(target, "/v1/credentials", None, None).await?;
     match (token, endpoint::recognise(&without)) {
         (_, Who::Stranger(_)) => Err(NoAnswer::NotHttp),
