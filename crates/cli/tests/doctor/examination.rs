@@ -85,11 +85,28 @@ impl Examined {
 
 /// Runs doctor in the calling thread's network.
 pub(crate) async fn doctor(arguments: &[&str]) -> Examined {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pod-identity"));
+    command.args(["doctor", "--output", "json"]).args(arguments);
+    examine(command).await
+}
+
+/// Runs doctor where this folder has other content than for everybody else.
+pub(crate) async fn doctor_without(folder: &Path) -> Examined {
+    let mut command = Command::new("unshare");
+    let script = format!(
+        "mount -t tmpfs tmpfs {} && exec {} doctor --output json",
+        folder.display(),
+        env!("CARGO_BIN_EXE_pod-identity")
+    );
+    command.args(["--mount", "sh", "-ec", &script]);
+    examine(command).await
+}
+
+async fn examine(mut command: Command) -> Examined {
     let begun = Instant::now();
-    let output = Command::new(env!("CARGO_BIN_EXE_pod-identity"))
-        .args(["doctor", "--output", "json"])
-        .args(arguments)
+    let output = command
         .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         // Where there is no agent, these are doctor's own.
         .env("AWS_REGION", "us-west-2")
         .env("AWS_EC2_METADATA_DISABLED", "true")

@@ -1,9 +1,12 @@
 //! Nothing is wrong, and nothing is said to be.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use testkit::SigningKey;
 use testkit::authority::Authority;
+use testkit::canary;
+use testkit::eks_auth_server::{EksAuthServer, Reply};
 use testkit::issuer_server::{IssuerServer, service_account_directory};
 use testkit::network::shell;
 use testkit::process::SOON;
@@ -12,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::cluster::node_in_cluster;
-use crate::examination::{Examined, Node, Pod, doctor, needs};
+use crate::examination::{Examined, Node, Pod, agent, doctor, doctor_without, initialize, needs};
 
 pub(crate) async fn a_node_with_both_families() -> Examined {
     let _node = Node::healthy().await;
@@ -65,6 +68,54 @@ pub(crate) async fn an_agent_in_a_cluster() -> Examined {
     node.agent.logged("signing keys have come").await;
     let examined = doctor(&[]).await;
     examined.says("api-server", "gives the signing keys");
+    examined
+}
+
+/// As in a container: what its variables name, others have not, or have something else there.
+pub(crate) async fn an_agent_whose_files_only_it_sees() -> Examined {
+    initialize().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (credentials, bundle) = (path("credentials"), path("bundle.pem"));
+    let secret = canary::MARKER;
+    let profile =
+        format!("[default]\naws_access_key_id = AKIAOFTHEAGENT000000\naws_secret_access_key = {secret}\n");
+    std::fs::write(&credentials, profile).unwrap();
+    let authority = Authority::new();
+    std::fs::copy(authority.bundle(), &bundle).unwrap();
+    let upstream = EksAuthServer::start_tls(&authority, Reply::Issue(Duration::ZERO)).await;
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", ""),
+        ("AWS_SECRET_ACCESS_KEY", ""),
+        ("AWS_SHARED_CREDENTIALS_FILE", credentials.as_str()),
+        ("AWS_CA_BUNDLE", bundle.as_str()),
+    ];
+    let _agent = agent(Some(&upstream.url()), &["--rotate-credentials"], &environment).await;
+    let examined = doctor_without(folder.path()).await;
+    examined.says("own-credentials", "the shared credentials file");
+    examined.says("eks-auth", &upstream.url());
+    let signed = upstream.requests();
+    assert!(signed.iter().any(|request| request.contains("AKIAOFTHEAGENT000000")), "{signed:?}");
+    examined
+}
+
+pub(crate) async fn an_agent_whose_profile_runs_a_program() -> Examined {
+    initialize().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (config, ran) = (folder.path().join("config"), folder.path().join("ran"));
+    let profile = format!("[default]\nCredential_Process = touch {}\n", ran.display());
+    std::fs::write(&config, profile).unwrap();
+    let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", ""),
+        ("AWS_SECRET_ACCESS_KEY", ""),
+        ("AWS_CONFIG_FILE", config.to_str().unwrap()),
+        ("PATH", "/usr/bin:/bin"),
+    ];
+    let _agent = agent(Some(&upstream.url()), &[], &environment).await;
+    let examined = doctor(&[]).await;
+    examined.says("own-credentials-unchecked", "has credential_process");
+    assert!(!ran.exists(), "a program was run for the agent");
     examined
 }
 

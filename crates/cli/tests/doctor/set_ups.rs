@@ -71,6 +71,8 @@ set_ups! {
     healthy::a_node_whose_firewall_has_rules_for_others [] finds [];
     healthy::a_pod_that_gets_its_credentials [] finds [];
     healthy::an_agent_in_a_cluster [] finds [];
+    healthy::an_agent_whose_files_only_it_sees [] finds [];
+    healthy::an_agent_whose_profile_runs_a_program [] finds [];
     healthy::a_program_of_dev_run [] finds [];
 }
 
