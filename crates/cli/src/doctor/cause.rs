@@ -144,6 +144,7 @@ causes! {
     PodWebIdentity "pod-web-identity" Pod "SDKs take the role of the web identity token (IRSA) before they ask for the pod's role";
     PodTokenVariable "pod-token-variable" Pod "the SDK asks the agent without a token and is refused";
     PodTokenMissing "pod-token-missing" Pod "the SDK has no token to send";
+    PodTokenUnreadable "pod-token-unreadable" Pod "the SDK may not open the file, and has no token to send";
     PodTokenEmpty "pod-token-empty" Pod "the agent refuses an empty token";
     PodTokenNewline "pod-token-newline" Pod "nearly every SDK refuses to send a token with a line end, before it asks";
     PodTokenMalformed "pod-token-malformed" Pod "the agent refuses what is no service account token";

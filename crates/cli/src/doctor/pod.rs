@@ -71,7 +71,9 @@ fn read_token(
         let text = String::from_utf8(bytes);
         Secret::from(text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     });
-    let found = token::judge(&path, &read, now);
+    let mut found = token::judge(&path, &read, now);
+    let file = proc::owner_below_root(pid, Path::new(&path)).ok();
+    found.extend(proc::user(pid).zip(file).and_then(|(user, file)| token::unreadable(&path, &user, file)));
     let is_good = found.iter().all(|finding| finding.severity == Severity::Ok);
     findings.extend(found);
     read.ok().filter(|_| is_good)

@@ -1,6 +1,7 @@
 //! The programs: an agent of this node, processes of pods, and doctor with what it says.
 
 use std::collections::{BTreeSet, HashMap};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::OnceLock;
@@ -171,6 +172,11 @@ pub(crate) struct Pod {
 impl Pod {
     /// With the variables of EKS and a good token, but for these changes; an empty value takes a variable out.
     pub(crate) async fn start(changes: &[(&str, &str)]) -> Self {
+        Self::start_as("0", changes).await
+    }
+
+    /// The same, as this user and group.
+    pub(crate) async fn start_as(user: &str, changes: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let token = folder.path().join("eks-pod-identity-token");
         std::fs::write(&token, testkit::TokenBuilder::made_now("web-0")).unwrap();
@@ -184,7 +190,7 @@ impl Pod {
         ];
         let variables: HashMap<&str, &str> = good.iter().chain(changes).copied().collect();
         let child = Command::new("nsenter")
-            .args(["--net=/run/netns/web", "sleep", "600"])
+            .args(["--net=/run/netns/web", "--setuid", user, "--setgid", user, "sleep", "600"])
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .envs(variables.into_iter().filter(|(_, value)| !value.is_empty()))
@@ -220,6 +226,11 @@ impl Pod {
     /// Puts something else into the token file.
     pub(crate) fn write_token(&self, content: &str) {
         std::fs::write(&self.token, content).unwrap();
+    }
+
+    /// For root alone.
+    pub(crate) fn protect_token(&self) {
+        std::fs::set_permissions(&self.token, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     pub(crate) fn token(&self) -> String {

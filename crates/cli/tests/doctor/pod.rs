@@ -59,6 +59,15 @@ pub(crate) async fn the_token_file_is_missing() -> Examined {
     pod_with_token(Pod::remove_token).await
 }
 
+pub(crate) async fn the_token_is_another_users() -> Examined {
+    let _node = Node::healthy().await;
+    let pod = Pod::start_as("65534", &[]).await;
+    pod.protect_token();
+    let examined = pod.examined().await;
+    examined.says("pod-token-unreadable", "fsGroup");
+    examined
+}
+
 pub(crate) async fn the_token_is_empty() -> Examined {
     pod_with_token(|pod| pod.write_token("")).await
 }

@@ -59,6 +59,7 @@ set_ups! {
     pod::the_uri_is_that_of_ecs [] finds ["pod-wrong-uri"];
     pod::the_proxy_is_not_told_of_the_agent [] finds ["pod-proxy"];
     pod::the_token_file_is_missing [] finds ["pod-token-missing"];
+    pod::the_token_is_another_users [] finds ["pod-token-unreadable"];
     pod::the_token_is_empty [] finds ["pod-token-empty"];
     pod::the_token_ends_with_a_newline [] finds ["pod-token-newline"];
     pod::the_token_is_expired [] finds ["pod-token-expired"];

@@ -7,6 +7,7 @@ use identity::{AUDIENCE, Secret, ServiceAccountToken, TokenError};
 
 use crate::doctor::cause::Cause;
 use crate::doctor::finding::Finding;
+use crate::proc::User;
 
 const RESTART: &str = "restart the pod, so that kubelet projects a token with the audience pods.eks.amazonaws.com into it; a file that was written by hand \
                        or copied is no substitute";
@@ -52,6 +53,21 @@ pub(super) fn judge(path: &str, read: &io::Result<Secret>, now: SystemTime) -> V
             error(cause, format!("the token in {path}: {reason}"), RESTART)
         }
     }
+}
+
+/// Whether the process itself may not read what root may.
+pub(super) fn unreadable(path: &str, user: &User, (owner, group, mode): (u32, u32, u32)) -> Option<Finding> {
+    (!user.may_read(owner, group, mode)).then(|| {
+        Finding::error(
+            Cause::PodTokenUnreadable,
+            format!(
+                "the token file {path} is of user {owner} and group {group} with mode {:o}, and the process is of user {}",
+                mode & 0o777,
+                user.uid
+            ),
+            "give the pod securityContext.fsGroup (any id): kubelet then lets its group read projected tokens",
+        )
+    })
 }
 
 #[cfg(test)]
