@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use crate::settings::{AWS_IPV4, AWS_IPV6};
 use kernel::Kernel;
-pub use plan::Step;
-use plan::{Conflict, Wanted};
+use plan::Wanted;
+pub use plan::{Conflict, Step};
 
 /// The name AWS's agent gives the link. Others know it: CNI plug-ins leave it alone by this name.
 pub const LINK: &str = "pod-id-link0";

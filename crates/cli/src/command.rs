@@ -1,6 +1,7 @@
 //! The command line. What can be read into a type is read here; what needs the environment is for `dev::Settings`.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -29,6 +30,10 @@ struct Line {
 pub enum Asked {
     /// Runs agent, EKS Auth, token issuer and STS in one process on 127.0.0.1, or talks to that process
     Dev(Box<Dev>),
+    /// Looks for why pods of this node get no credentials, and says what to do; changes nothing
+    Doctor(Box<Doctor>),
+    /// Explains what becomes of one token: what it says, which roles follow, what the agent and SDKs make of it
+    Explain(Box<Explain>),
     /// Prints the version
     Version,
 }
@@ -43,6 +48,82 @@ pub struct Dev {
     /// What to do with one that runs.
     #[command(subcommand)]
     pub errand: Option<Errand>,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Look at the agent at this URL alone [default: the agent of this node, on all its addresses]
+    #[arg(long, value_name = "URL", value_parser = agent_address)]
+    pub agent: Option<SocketAddr>,
+    /// Process of the agent [default: looked for]
+    #[arg(long, value_name = "PID")]
+    pub agent_pid: Option<u32>,
+    /// Look at this process of a pod too: its variables, its token, its network
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// How to say it
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub output: OutputForm,
+    /// For a process of doctor's own, with the environment of an agent
+    #[arg(long, hide = true)]
+    pub as_agent: bool,
+    /// The line of that agent
+    #[arg(last = true, hide = true)]
+    pub agent_line: Vec<String>,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// Whose token.
+    #[command(flatten)]
+    pub subject: Subject,
+    /// Ask the agent, and say what it answers
+    #[arg(long)]
+    pub ask: bool,
+    /// The agent to ask [default: that of the process, of dev, or http://169.254.170.23]
+    #[arg(long, value_name = "URL", value_parser = agent_address, requires = "ask")]
+    pub agent: Option<SocketAddr>,
+    /// How to say it
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub output: OutputForm,
+    /// The system that knows the associations.
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// What is explained: one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Subject {
+    /// The token in this file
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The token of this process
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// A token of this service account, which dev issues for it
+    #[arg(value_name = "NAMESPACE/SERVICE_ACCOUNT", value_parser = service_account)]
+    pub account: Option<ServiceAccount>,
+}
+
+fn service_account(text: &str) -> Result<ServiceAccount, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok(ServiceAccount { namespace: namespace.to_owned(), service_account: name.to_owned() })
+        }
+        _ => Err("NAMESPACE/SERVICE_ACCOUNT, such as shop/web".to_owned()),
+    }
+}
+
+/// For whom a result is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// People.
+    Text,
+    /// Programs.
+    Json,
 }
 
 /// How the development system is to be.
@@ -281,6 +362,16 @@ fn region(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("a region such as us-west-2: lower-case letters, digits and hyphens".to_owned())
+}
+
+/// `http://127.0.0.1:17023`, with whatever path; agents have addresses, not names.
+fn agent_address(text: &str) -> Result<SocketAddr, String> {
+    let address = || {
+        let url: http::Uri = text.parse().ok().filter(|url: &http::Uri| url.scheme_str() == Some("http"))?;
+        let host: IpAddr = url.host()?.trim_matches(['[', ']']).parse().ok()?;
+        Some(SocketAddr::new(host, url.port_u16().unwrap_or(80)))
+    };
+    address().ok_or_else(|| "a URL with an address, such as http://127.0.0.1:17023".to_owned())
 }
 
 fn http_url(text: &str) -> Result<String, String> {

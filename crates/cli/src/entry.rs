@@ -9,14 +9,19 @@ use runtime::process::{self, StopSignals};
 use runtime::{Clock, Drain, log};
 use thiserror::Error;
 
-use crate::command::{Asked, Data, Dev, Errand, Start};
+use crate::command::{Asked, Data, Dev, Doctor, Errand, Explain, OutputForm, Start};
 use crate::control::{Client, ControlError};
 use crate::dev::{Folder, FolderError, OpenError, PartEnded, Settings, SettingsError, System, greeting};
+use crate::doctor::DoctorError;
+use crate::explain::ExplainError;
 use crate::pod::RunError;
-use crate::{errand, pod, terminal};
+use crate::{doctor, errand, explain, pod, terminal};
 
 /// How long open requests get when the system is told to stop.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What `doctor` and `explain` exit with when they looked at nothing.
+const CANNOT_LOOK: u8 = 125;
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -33,6 +38,10 @@ enum Failed {
     Control(#[from] ControlError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     #[error("signals cannot be handled")]
     Signals(#[source] io::Error),
     #[error("the result cannot be printed")]
@@ -43,6 +52,8 @@ impl Failed {
     fn code(&self) -> ExitCode {
         match self {
             Self::Run(error) => error.code(),
+            // 1 and 2 tell of what was found.
+            Self::Doctor(_) | Self::Explain(_) => ExitCode::from(CANNOT_LOOK),
             _ => ExitCode::FAILURE,
         }
     }
@@ -55,6 +66,8 @@ pub fn carry_out(asked: Asked) -> ExitCode {
             terminal::print(env!("CARGO_PKG_VERSION")).map(|()| ExitCode::SUCCESS).map_err(Failed::from)
         }
         Asked::Dev(dev) => in_runtime(*dev),
+        Asked::Doctor(asked) => doctor_in_runtime(&asked),
+        Asked::Explain(asked) => explain_in_runtime(&asked),
     };
     outcome.unwrap_or_else(|failed| {
         terminal::complain(&failed);
@@ -69,6 +82,38 @@ async fn in_runtime(dev: Dev) -> Result<ExitCode, Failed> {
         None => start(dev.start).await,
         Some(errand) => run(errand).await,
     }
+}
+
+/// Not to its very end: a name server that does not answer must not keep the person waiting.
+fn doctor_in_runtime(asked: &Doctor) -> Result<ExitCode, Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(examine(asked));
+    runtime.shutdown_background();
+    outcome
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn explain_in_runtime(asked: &Explain) -> Result<ExitCode, Failed> {
+    let explanation = explain::explain(asked, &client(&asked.data)?, Clock::system()).await?;
+    match asked.output {
+        OutputForm::Json => terminal::print(&explanation.json())?,
+        OutputForm::Text => terminal::print(&explanation.text())?,
+    }
+    Ok(explanation.code())
+}
+
+async fn examine(asked: &Doctor) -> Result<ExitCode, Failed> {
+    let clock = Clock::system();
+    if asked.as_agent {
+        process::harden();
+        return say(&doctor::look_as_agent(&asked.agent_line, clock).await);
+    }
+    let report = doctor::examine(asked, clock).await?;
+    match asked.output {
+        OutputForm::Json => terminal::print(&report.json())?,
+        OutputForm::Text => terminal::print(&report.text(terminal::has_colours(&ProcessEnvironment)))?,
+    }
+    Ok(report.code())
 }
 
 async fn start(flags: Start) -> Result<ExitCode, Failed> {

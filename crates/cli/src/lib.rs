@@ -4,9 +4,13 @@
 pub mod command;
 mod control;
 mod dev;
+mod dial;
+mod doctor;
 mod entry;
 mod errand;
+mod explain;
 mod pod;
+mod proc;
 mod terminal;
 
 pub use entry::carry_out;

@@ -1,6 +1,8 @@
 //! Speaking to the person at the terminal: results on stdout, everything else on stderr.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+
+use runtime::Environment;
 
 /// This program as the person called it, so that a line that names it can be copied as it is.
 pub(crate) fn program() -> String {
@@ -15,6 +17,13 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()
+}
+
+/// Whether results may be coloured: for a person who has not asked for none (no-color.org).
+pub(crate) fn has_colours(environment: &impl Environment) -> bool {
+    io::stdout().is_terminal()
+        && environment.get("NO_COLOR").is_none()
+        && environment.get("TERM").as_deref() != Some("dumb")
 }
 
 /// A remark that is no result.

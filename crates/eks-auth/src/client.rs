@@ -3,6 +3,7 @@
 mod answer;
 mod credentials;
 mod error;
+mod probe;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use identity::{ClusterName, Secret, ServiceAccountToken};
 use tracing::{debug, info};
 
 pub use error::ExchangeError;
+pub use probe::{OwnCredentialsFound, Probe};
 
 use crate::cause::causes;
 use crate::{Exchange, InstanceMetadata, Transport, TransportSettings};

@@ -16,7 +16,10 @@ mod transport;
 mod wire;
 
 pub use assume_role::{AssumeRole, AssumeRoleError, RoleAssumer, RoleSession};
-pub use client::{EksAuth, ExchangeError, NodeDetails, OwnCredentials, TimeBudget, UpstreamSettings};
+pub use client::{
+    EksAuth, ExchangeError, NodeDetails, OwnCredentials, OwnCredentialsFound, Probe, TimeBudget,
+    UpstreamSettings,
+};
 pub use exchange::Exchange;
 pub use instance_metadata::{InstanceMetadata, InstanceMetadataError};
 pub use refusal::{ErrorCode, Refusal};

@@ -50,6 +50,7 @@ pub struct EksAuthServer {
 struct Shared {
     replies: Mutex<VecDeque<Reply>>,
     otherwise: Mutex<Reply>,
+    particular: Mutex<Vec<(String, Reply)>>,
     requests: Mutex<Vec<String>>,
     allowance: Mutex<Option<Allowance>>,
 }
@@ -73,6 +74,7 @@ impl EksAuthServer {
         let shared = Arc::new(Shared {
             replies: Mutex::new(replies.into_iter().collect()),
             otherwise: Mutex::new(otherwise),
+            particular: Mutex::default(),
             requests: Mutex::default(),
             allowance: Mutex::default(),
         });
@@ -107,6 +109,11 @@ impl EksAuthServer {
         *self.shared.otherwise.lock().unwrap() = reply;
     }
 
+    /// From now on replies so to requests with this token, whatever others get.
+    pub fn reply_to(&self, token: &str, reply: Reply) {
+        self.shared.particular.lock().unwrap().push((token.to_owned(), reply));
+    }
+
     /// Each request so far: head and body as they came.
     pub fn requests(&self) -> Vec<String> {
         self.shared.requests.lock().unwrap().clone()
@@ -137,6 +144,9 @@ async fn converse(mut stream: Box<dyn Connection>, shared: Arc<Shared>) {
             true => shared.replies.lock().unwrap().pop_front(),
             false => Some(Reply::error(429, "ThrottlingException", "Rate exceeded")),
         };
+        let particular = shared.particular.lock().unwrap().clone();
+        let particular = particular.into_iter().find(|(token, _)| request.body.contains(token.as_str()));
+        let reply = particular.map(|(_, reply)| reply).or(reply);
         let reply = reply.unwrap_or_else(|| shared.otherwise.lock().unwrap().clone());
         let (status, headers, body) = match reply {
             Reply::Issue(after) => {

@@ -20,6 +20,8 @@ pub fn in_namespace<F: Future<Output = ()>>(name: &str, setup: &[&str], test: im
             }
             // Mounts that are made in here stay in here.
             shell(&["ip link set lo up", "mount --make-rprivate /"]);
+            // The machine may have names of its own there, and so may tests that run beside this one.
+            shell(&["mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns"]);
             shell(setup);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(test());
@@ -48,12 +50,7 @@ pub struct Namespace {
 impl Namespace {
     /// With nothing but loopback.
     pub fn add(name: &str) -> Self {
-        // The folder of names is this test's own: it is a mount in a mount namespace of its own.
-        shell(&[
-            "mkdir -p /run/netns",
-            "mountpoint -q /run/netns || mount -t tmpfs tmpfs /run/netns",
-            &format!("ip netns add {name}"),
-        ]);
+        shell(&[&format!("ip netns add {name}")]);
         let namespace = Self { name: name.to_owned() };
         namespace.shell(&["ip link set lo up"]);
         namespace

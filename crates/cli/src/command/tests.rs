@@ -62,6 +62,30 @@ fn values_that_cannot_be_used_are_refused_with_what_is_allowed() {
 }
 
 #[test]
+fn doctor_and_explain_say_what_they_look_at() {
+    let Ok(Asked::Doctor(doctor)) =
+        line("doctor --pid 7 --agent http://[::1]:17023/v1/credentials --output json")
+    else {
+        panic!("not doctor")
+    };
+    assert_eq!((doctor.pid, doctor.agent), (Some(7), Some("[::1]:17023".parse().unwrap())));
+    assert_eq!(doctor.output, OutputForm::Json);
+    let Ok(Asked::Explain(explain)) = line("explain shop/web") else { panic!("not explain") };
+    assert_eq!(explain.subject.account.unwrap().service_account, "web");
+    for (text, wanted) in [
+        ("doctor --agent localhost:17023", "a URL with an address"),
+        ("doctor --agent https://127.0.0.1/", "a URL with an address"),
+        ("explain", "--token-file"),
+        ("explain shop/web --pid 7", "cannot be used with"),
+        ("explain shop", "NAMESPACE/SERVICE_ACCOUNT, such as shop/web"),
+        ("explain shop/web --agent http://127.0.0.1", "--ask"),
+    ] {
+        let error = line(text).unwrap_err();
+        assert!(error.contains(wanted), "{text}: {error}");
+    }
+}
+
+#[test]
 fn whatever_follows_two_dashes_belongs_to_the_program() {
     let Some(Errand::Run(run)) = dev("dev run -n shop -s web --pod web-1 -- aws s3 ls --data x").errand
     else {

@@ -5,6 +5,7 @@
 mod crash;
 mod disk;
 mod eks;
+mod explain;
 mod life;
 mod roles;
 mod run;

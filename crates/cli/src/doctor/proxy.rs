@@ -1,0 +1,69 @@
+//! Which proxy a process's HTTP clients would take, and for whom.
+
+use std::net::IpAddr;
+
+use runtime::Environment;
+
+/// The first of the variables that is set, in either case.
+pub(super) fn variable(environment: &impl Environment, name: &'static str) -> Option<(String, String)> {
+    let lower = name.to_lowercase();
+    let found = |name: &str| Some((name.to_owned(), environment.get(name)?));
+    found(name).or_else(|| found(&lower))
+}
+
+/// Whether a `NO_PROXY` list takes this host out: a name with its sub-domains, an address, a network, or `*`.
+pub(super) fn is_excepted(list: &str, host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    let address: Option<IpAddr> = host.parse().ok();
+    list.split(',').map(str::trim).filter(|rule| !rule.is_empty()).any(|rule| {
+        if rule == "*" {
+            return true;
+        }
+        let rule = rule.trim_matches(['[', ']']);
+        match address {
+            Some(address) => super::firewall::is_within(address, rule).unwrap_or(false),
+            None => {
+                let name = rule.trim_start_matches('.');
+                host == name || host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'))
+            }
+        }
+    })
+}
+
+/// Host and port of a URL; the port of its scheme where it names none.
+pub(super) fn host_and_port(url: &str) -> Option<(String, u16)> {
+    let url: http::Uri =
+        if url.contains("://") { url.parse().ok()? } else { format!("http://{url}").parse().ok()? };
+    let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
+    Some((url.host()?.trim_matches(['[', ']']).to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exceptions_are_names_addresses_and_networks() {
+        for (list, host, wanted) in [
+            ("169.254.170.23,fd00:ec2::23", "169.254.170.23", true),
+            ("localhost, 169.254.0.0/16", "169.254.170.23", true),
+            ("[fd00:ec2::23]", "[fd00:ec2::23]", true),
+            ("169.254.169.254", "169.254.170.23", false),
+            ("amazonaws.com", "169.254.170.23", false),
+            (".amazonaws.com", "eks-auth.us-west-2.amazonaws.com", true),
+            ("amazonaws.com", "notamazonaws.com", false),
+            ("*", "anything", true),
+            ("", "169.254.170.23", false),
+        ] {
+            assert_eq!(is_excepted(list, host), wanted, "{list} {host}");
+        }
+    }
+
+    #[test]
+    fn a_url_has_the_port_of_its_scheme() {
+        assert_eq!(host_and_port("https://a.example/x"), Some(("a.example".to_owned(), 443)));
+        assert_eq!(host_and_port("proxy.example:3128"), Some(("proxy.example".to_owned(), 3128)));
+        assert_eq!(host_and_port("http://[::1]:80"), Some(("::1".to_owned(), 80)));
+        assert_eq!(host_and_port("http:// x"), None);
+    }
+}
