@@ -46,9 +46,20 @@ impl EksAuthUpstream {
         Arc::new(Self { settings, clock, client: OnceCell::new() })
     }
 
-    async fn client(&self) -> &EksAuth {
-        let connect = || EksAuth::connect(self.settings.clone(), SharedTimeSource::new(SdkClock(self.clock)));
-        self.client.get_or_init(connect).await
+    async fn client(&self) -> Result<&EksAuth, ExchangeError> {
+        let connect = || async {
+            let clock = SharedTimeSource::new(SdkClock(self.clock));
+            let client = EksAuth::connect(self.settings.clone(), clock).await;
+            match client.region() {
+                Some(_) => Ok(client),
+                // Not kept: who tells it may not have been there yet, as on a node that has just started.
+                None => Err(ExchangeError::Misconfigured(
+                    "the region is not known: set AWS_REGION, or let the instance metadata service be asked"
+                        .to_owned(),
+                )),
+            }
+        };
+        self.client.get_or_try_init(connect).await
     }
 }
 
@@ -57,17 +68,21 @@ impl Upstream for EksAuthUpstream {
         &'a self,
         token: &'a ServiceAccountToken,
     ) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
-        Box::pin(async move { self.client().await.exchange(token).await })
+        Box::pin(async move { self.client().await?.exchange(token).await })
     }
 
     fn own_credentials(&self) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async move { self.client().await.own_credentials().await })
+        Box::pin(async move {
+            let client = self.client().await.map_err(|error| error.to_string())?;
+            client.own_credentials().await
+        })
     }
 
     fn warm_up(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let client = self.client().await;
-            if self.settings.node.ask_instance_metadata {
+            // Without a region, the first exchange tells so.
+            let client = self.client().await.ok().filter(|_| self.settings.node.ask_instance_metadata);
+            if let Some(client) = client {
                 client.discover_instance().await;
             }
         })

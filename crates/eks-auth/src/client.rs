@@ -126,11 +126,12 @@ impl EksAuth {
             // The SDK refuses FIPS beside an endpoint of one's own; who names an endpoint means that one.
             config = config.endpoint_url(endpoint).use_fips(false);
         }
-        let region = sdk.region().map_or("unknown", |region| region.as_ref());
-        info!(
-            cluster = %settings.cluster, region,
-            endpoint = settings.endpoint.as_deref().unwrap_or("of the region"), "EKS Auth is the upstream"
-        );
+        if let Some(region) = sdk.region() {
+            info!(
+                cluster = %settings.cluster, region = region.as_ref(),
+                endpoint = settings.endpoint.as_deref().unwrap_or("of the region"), "EKS Auth is the upstream"
+            );
+        }
         Self {
             client: aws_sdk_eksauth::Client::from_conf(config.build()),
             cluster: settings.cluster,

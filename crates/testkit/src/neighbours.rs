@@ -63,6 +63,16 @@ impl Neighbour {
         self.server.url()
     }
 
+    /// Is gone until [`Self::revive`].
+    pub async fn die(&mut self) {
+        self.server.die().await;
+    }
+
+    /// Is there again, where it was.
+    pub async fn revive(&mut self) {
+        self.server.revive().await;
+    }
+
     /// The first line of each request so far.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()

@@ -165,6 +165,36 @@ async fn on_an_instance_region_credentials_and_details_come_from_its_metadata() 
 }
 
 #[tokio::test]
+async fn a_region_that_cannot_be_found_yet_is_looked_for_again() {
+    let upstream = EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await;
+    let mut metadata = Neighbour::instance_metadata().await;
+    metadata.die().await;
+    let agent = agent_in(
+        Some(&upstream.url()),
+        &[
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &metadata.url()),
+            ("AWS_EC2_METADATA_DISABLED", ""),
+            ("AWS_REGION", ""),
+            ("HOME", "/nonexistent"),
+        ],
+    )
+    .await;
+    let token = TokenBuilder::made_now("web-0");
+    let answer = agent.ask(&token).await;
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (500, Some("UpstreamMisconfigured")));
+    let line = agent.logged("an exchange failed").await;
+    assert!(line.contains("set AWS_REGION"), "{line}");
+    metadata.revive().await;
+    let served = async {
+        while agent.ask(&token).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(testkit::process::SOON, served).await.unwrap();
+    agent.leaks_nothing().await;
+}
+
+#[tokio::test]
 async fn without_a_cluster_name_the_instance_tells_it_or_else_the_nodes_labels() {
     let (upstream, metadata) =
         (EksAuthServer::start([], Reply::Issue(Duration::ZERO)).await, Neighbour::instance_metadata().await);
