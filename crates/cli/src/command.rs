@@ -79,6 +79,9 @@ pub struct Explain {
     /// Whose token.
     #[command(flatten)]
     pub subject: Subject,
+    /// Look the association up at EKS, with your own AWS credentials, in place of dev
+    #[arg(long, value_name = "NAME", conflicts_with = "account")]
+    pub cluster: Option<ClusterName>,
     /// Ask the agent, and say what it answers
     #[arg(long)]
     pub ask: bool,

@@ -4,6 +4,7 @@
 mod answer;
 mod association;
 mod clients;
+mod eks;
 mod explanation;
 mod token;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use eks_auth::SigningKeys;
 use identity::{Secret, ServiceAccountToken};
+use runtime::environment::ProcessEnvironment;
 use runtime::{Clock, Environment};
 use thiserror::Error;
 
@@ -79,18 +81,25 @@ pub(crate) async fn explain(
     client: &Client,
     clock: Clock,
 ) -> Result<Explanation, ExplainError> {
-    let dev = match dev(client).await {
-        Ok(dev) => Ok(dev),
-        Err(error) if asked.subject.account.is_some() => return Err(error.into()),
-        Err(error) => Err(error.to_string()),
+    let dev = match asked.cluster {
+        // What dev knows is of another cluster.
+        Some(_) => Err(String::new()),
+        None => match dev(client).await {
+            Ok(dev) => Ok(dev),
+            Err(error) if asked.subject.account.is_some() => return Err(error.into()),
+            Err(error) => Err(error.to_string()),
+        },
     };
     let Token { text, from, url } = token_of(asked, client).await?;
     let issuer = dev.as_ref().ok().map(|dev| (dev.status.api.as_str(), dev.keys.as_ref()));
     let said = token::read(text.expose_str(), clock.now(), issuer);
-    let known = match (&dev, &said.account) {
-        (Ok(dev), Some(account)) => association::find(&dev.associations, account, &dev.status),
-        (Ok(_), None) => Known::Unknown("the token names no service account".to_owned()),
-        (Err(reason), _) => Known::Unknown(reason.clone()),
+    let known = match (&dev, &asked.cluster, &said.account) {
+        (Err(_), Some(cluster), Some(account)) => eks::find(cluster, account, &ProcessEnvironment).await,
+        (Ok(dev), _, Some(account)) => association::find(&dev.associations, account, &dev.status),
+        (Ok(_), _, None) | (Err(_), Some(_), None) => {
+            Known::Unknown("the token names no service account".to_owned())
+        }
+        (Err(reason), None, _) => Known::Unknown(reason.clone()),
     };
     let answer = if asked.ask {
         let url = url.or_else(|| dev.as_ref().ok().map(|dev| dev.status.credentials_uri.clone()));

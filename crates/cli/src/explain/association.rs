@@ -46,11 +46,16 @@ pub(super) fn find(all: &[AssociationView], account: &ServiceAccount, status: &S
         |one: &&AssociationView| one.namespace == *namespace && one.service_account == *service_account;
     match all.iter().find(is_its) {
         None => Known::None,
-        Some(one) => Known::Found(Found {
-            association_id: one.association_id.to_string(),
-            session_tags: !one.disable_session_tags,
-            hops: hops(one, status),
-        }),
+        Some(one) => Known::Found(found(one, status)),
+    }
+}
+
+/// An association with the roles that follow from it.
+pub(super) fn found(one: &AssociationView, status: &Status) -> Found {
+    Found {
+        association_id: one.association_id.to_string(),
+        session_tags: !one.disable_session_tags,
+        hops: hops(one, status),
     }
 }
 
@@ -99,7 +104,7 @@ mod tests {
         }
     }
 
-    fn found(one: AssociationView) -> Found {
+    fn found_for(one: AssociationView) -> Found {
         let account = ServiceAccount { namespace: "shop".into(), service_account: "web".into() };
         match find(&[one], &account, &status()) {
             Known::Found(found) => found,
@@ -109,12 +114,12 @@ mod tests {
 
     #[test]
     fn one_role_is_one_hop_and_a_target_role_the_second() {
-        let one = found(association(None, false));
+        let one = found_for(association(None, false));
         assert_eq!(one.hops.len(), 1);
         assert_eq!(one.hops[0].assumed_by, "pods.eks.amazonaws.com");
         assert!(one.hops[0].trust_statement.contains("sts:TagSession"));
         let target = "arn:aws:iam::444455556666:role/target";
-        let two = found(association(Some(target), true)).hops;
+        let two = found_for(association(Some(target), true)).hops;
         assert_eq!(
             (two[1].role.as_str(), two[1].assumed_by.as_str()),
             (target, "arn:aws:iam::111122223333:role/web")

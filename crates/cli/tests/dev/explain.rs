@@ -62,6 +62,54 @@ async fn without_an_association_it_says_so_and_what_sdks_make_of_the_refusal() {
     assert!(document["clients"].to_string().contains("give up at once"), "{document}");
 }
 
+/// With the environment of a user of AWS, whose EKS this system is.
+async fn explained_at_eks(system: &System, data: &Path, arguments: &[&str]) -> Value {
+    let keys = system.answer("keys", &[]).await;
+    let value = |name: &str| keys.split_once(&format!("export {name}=")).unwrap().1.lines().next().unwrap();
+    let mut command = pod_identity(data);
+    command
+        .arg("explain")
+        .args(arguments)
+        .args(["--output", "json"])
+        .env("AWS_ACCESS_KEY_ID", value("AWS_ACCESS_KEY_ID"))
+        .env("AWS_SECRET_ACCESS_KEY", value("AWS_SECRET_ACCESS_KEY"))
+        .env("AWS_REGION", "us-west-2")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_ENDPOINT_URL_EKS", format!("http://{}", system.api));
+    let output = finished(command).await;
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON: {output:?}"))
+}
+
+#[tokio::test]
+async fn an_association_is_looked_up_at_eks_with_the_users_own_credentials() {
+    let data = folder();
+    let system = System::ephemeral(data.path(), &[]).await;
+    let token = data.path().join("token.jwt");
+    std::fs::write(&token, system.answer("token", &ACCOUNT).await.trim()).unwrap();
+    let file = token.to_str().unwrap();
+    let asked = ["--token-file", file, "--cluster", "dev"];
+    let none = explained_at_eks(&system, data.path(), &asked).await;
+    assert_eq!(none["associationState"], "none", "{none}");
+
+    let target = "arn:aws:iam::444455556666:role/target";
+    let roles = ["--role-arn", ROLE, "--target-role-arn", target, "--disable-session-tags"];
+    system.answer("associate", &[&ACCOUNT[..], &roles].concat()).await;
+    let found = explained_at_eks(&system, data.path(), &asked).await;
+    assert_eq!(found["associationState"], "found", "{found}");
+    let hops = found["association"]["hops"].as_array().unwrap();
+    assert_eq!((&hops[0]["role"], &hops[1]["role"]), (&ROLE.into(), &target.into()));
+    assert!(hops[1]["trustStatement"].as_str().unwrap().contains("us-west-2/111122223333/dev/shop/web"));
+    let signature =
+        found["token"]["checks"].as_array().unwrap().iter().find(|check| check["name"] == "signature");
+    assert_eq!(signature.unwrap()["outcome"], "unknown", "dev is not asked: {found}");
+
+    let other = explained_at_eks(&system, data.path(), &["--token-file", file, "--cluster", "other"]).await;
+    let why = other["associationUnknown"].as_str().unwrap();
+    assert!(why.contains("EKS does not tell") && why.contains("ResourceNotFoundException"), "{why}");
+    let said = explain(data.path(), &["shop/web", "--cluster", "dev"]).await;
+    assert!(!said.status.success() && text(&said.stderr).contains("cannot be used with"), "{said:?}");
+}
+
 #[tokio::test]
 async fn a_token_file_is_explained_without_a_running_system() {
     let data = folder();
