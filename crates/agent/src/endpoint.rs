@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, Ready, ready};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use identity::ServiceAccountToken;
@@ -156,16 +156,14 @@ impl Endpoint {
         }
     }
 
+    /// The answer, told to whoever wants to know.
     fn respond(
         &self,
         outcome: Result<(Answer, Source), Refusal>,
         arrival: &Arrival,
     ) -> Response<Full<Bytes>> {
-        let response = match &outcome {
-            Ok((answer, _)) => response::credentials(answer.body.clone()),
-            Err(refusal) => response::refusal(refusal),
-        };
-        let (status, took, now) = (response.status(), arrival.at.elapsed(), self.0.clock.now());
+        let (took, now) = (arrival.at.elapsed(), self.0.clock.now());
+        let status = outcome.as_ref().err().map_or(StatusCode::OK, response::status);
         match &outcome {
             Ok((answer, source)) => self.0.metrics.issued(*source, took, answer.remaining(now)),
             Err(refusal) => self.0.metrics.refused(status, took, refusal),
@@ -178,7 +176,10 @@ impl Endpoint {
             outcome = outcome.as_ref().err().map_or("credentials", Refusal::code),
             request_time_ms = took.as_secs_f64() * 1e3, "answered"
         );
-        response
+        match outcome {
+            Ok((answer, _)) => response::credentials(answer.body),
+            Err(refusal) => response::refusal(&refusal),
+        }
     }
 }
 

@@ -28,8 +28,7 @@ pub(super) fn credentials(answer: Bytes) -> Response<Full<Bytes>> {
 
 /// A whole HTTP/1.1 answer for a connection that never gets as far as a request.
 pub(super) fn on_the_wire(refusal: &Refusal) -> Bytes {
-    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let body = error_body(refusal);
+    let (status, body) = (status(refusal), error_body(refusal));
     let mut wire = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
@@ -45,9 +44,14 @@ fn error_body(refusal: &Refusal) -> Vec<u8> {
     serde_json::to_vec(&body).expect("strings can be written to a vector")
 }
 
+/// The status of a refusal. What AWS answered and is none, is a gateway's trouble.
+pub(super) fn status(refusal: &Refusal) -> StatusCode {
+    StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_GATEWAY)
+}
+
 pub(super) fn refusal(refusal: &Refusal) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(error_body(refusal).into()));
-    *response.status_mut() = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.status_mut() = status(refusal);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, JSON);
     if let Some(after) = refusal.retry_after() {
