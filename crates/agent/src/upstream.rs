@@ -2,6 +2,8 @@
 
 mod measured;
 mod pace;
+#[cfg(test)]
+pub(crate) mod scripted;
 
 use std::sync::Arc;
 use std::time::SystemTime;

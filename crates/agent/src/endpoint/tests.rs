@@ -1,6 +1,6 @@
 use std::time::{Duration, UNIX_EPOCH};
 
-use eks_auth::{ErrorCode, Exchange, ExchangeError};
+use eks_auth::{ErrorCode, ExchangeError};
 use http::header;
 use http_body_util::{BodyExt, Empty};
 use prometheus::Registry;
@@ -10,23 +10,9 @@ use testkit::{Script, Step, TokenBuilder, canary};
 use super::*;
 use crate::pods::PodMetrics;
 use crate::session::{Policy, SessionMetrics};
-use crate::upstream::{Pace, PaceMetrics, Upstream};
+use crate::upstream::scripted::Scripted;
+use crate::upstream::{Pace, PaceMetrics};
 use crate::verification::{VerificationMetrics, VerificationPolicy};
-
-struct Scripted(Script, Clock);
-
-impl Upstream for Scripted {
-    fn exchange<'a>(
-        &'a self,
-        token: &'a ServiceAccountToken,
-    ) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
-        Box::pin(self.0.play(token, || self.1.now()))
-    }
-
-    fn warm_up(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 struct Room {
     endpoint: Endpoint,
@@ -41,7 +27,7 @@ impl Room {
 
     fn with_requests(steps: impl IntoIterator<Item = Step>, max_requests: usize) -> Self {
         let clock = Clock::anchored(UNIX_EPOCH + Duration::from_secs(1_795_320_632));
-        let upstream = Arc::new(Scripted(Script::new(steps, Step::issue()), clock));
+        let upstream = Scripted::new(Script::new(steps, Step::issue()), clock);
         let registry = Registry::new();
         let policy = Policy {
             retention: Duration::from_secs(10_800),
@@ -166,7 +152,7 @@ async fn a_token_that_cannot_be_a_pods_is_refused_here_and_told_what_to_do() {
         assert!(body["message"].as_str().unwrap().contains(advice), "{body}");
         canary::assert_absent(code, &body.to_string());
     }
-    assert_eq!(room.upstream.0.count(), 0, "none of them costs the account a call");
+    assert_eq!(room.upstream.script.count(), 0, "none of them costs the account a call");
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,7 +169,7 @@ async fn statuses_of_eks_auths_errors_are_passed_through_but_for_throttling() {
         (ErrorCode::ServiceUnavailable, 503),
     ] {
         let room = Room::new([]);
-        room.upstream.0.change(Step::refuse(code));
+        room.upstream.script.change(Step::refuse(code));
         let (got, response, body) = room.ask(&room.token().raw()).await;
         assert_eq!((got, body["code"].as_str().unwrap()), (status, code.as_str()));
         assert_eq!(response.headers().contains_key(header::RETRY_AFTER), status == 503, "{code}");
@@ -262,7 +248,7 @@ async fn requests_of_another_shape_are_refused_before_anything_is_done_for_them(
     let mut query = request(&token);
     *query.uri_mut() = "/v1/credentials?anything=goes".parse().unwrap();
     assert_eq!(room.answer(query).await.0, 200, "SDKs keep a query string, so it is tolerated");
-    assert_eq!(room.upstream.0.count(), 1);
+    assert_eq!(room.upstream.script.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 use std::time::UNIX_EPOCH;
 
 use eks_auth::ErrorCode;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::join_all;
 use prometheus::{Registry, TextEncoder};
 use runtime::{Drain, Hand};
 use testkit::{Script, Step, TokenBuilder, canary};
@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::upstream::PaceMetrics;
+use crate::upstream::scripted::Scripted;
 
 mod failures;
 mod pods;
@@ -18,24 +19,6 @@ mod succession;
 const HOUR: Duration = Duration::from_secs(3_600);
 const HOLD: Duration = Duration::from_secs(6);
 const MINUTE: Duration = Duration::from_secs(60);
-
-struct Scripted {
-    script: Script,
-    clock: Clock,
-}
-
-impl Upstream for Scripted {
-    fn exchange<'a>(
-        &'a self,
-        token: &'a ServiceAccountToken,
-    ) -> BoxFuture<'a, Result<Exchange, ExchangeError>> {
-        Box::pin(self.script.play(token, || self.clock.now()))
-    }
-
-    fn warm_up(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 /// Sessions over a script, under paused time that starts on a day in 2026.
 struct Room {
@@ -71,7 +54,7 @@ impl Room {
     fn seeded(seed: u64, policy: Policy, script: Script) -> (Self, Hand) {
         let (clock, hand) = Clock::with_hand(UNIX_EPOCH + Duration::from_secs(1_795_320_632));
         let chance = Chance::seeded(seed);
-        let upstream = Arc::new(Scripted { script, clock });
+        let upstream = Scripted::new(script, clock);
         let registry = Registry::new();
         let metrics = SessionMetrics::register(&registry).unwrap();
         let pace = Pace::new(chance.clone(), PaceMetrics::register(&registry).unwrap());
