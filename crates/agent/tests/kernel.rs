@@ -140,8 +140,10 @@ async fn is_served(kind: &str, addresses: &[&str]) {
         environment,
     })
     .await;
+    // Made once: made in another second, it would be another token.
+    let token = TokenBuilder::made_now("web-0");
     for address in addresses {
-        let answer = ask_for_credentials(address.parse().unwrap(), &TokenBuilder::made_now("web-0")).await;
+        let answer = ask_for_credentials(address.parse().unwrap(), &token).await;
         assert_eq!(answer.status, 200, "{address}: {answer:?}");
     }
     assert_eq!(agent.probe("/readyz").await.status, 200);
