@@ -10,6 +10,7 @@ use testkit::process::{AgentProcess, Start};
 mod addresses;
 mod initialize;
 mod pods;
+mod read_only;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_eks-pod-identity-agent");
 const IPV4: &str = "ip address add 169.254.170.23/32 dev lo";
