@@ -1,7 +1,7 @@
 //! The command line. What can be read into a type is read here; what needs the environment is for `dev::Settings`.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use control_plane::issuer::KeyKind;
 use identity::{AccountId, ClusterName, RoleArn};
 use runtime::go_duration;
 use runtime::log::Verbosity;
+
+use crate::dial;
 
 /// Pod identity for people: a whole development system in one process, and the commands to use it.
 #[derive(Debug, Parser)]
@@ -369,12 +371,9 @@ fn region(text: &str) -> Result<String, String> {
 
 /// `http://127.0.0.1:17023`, with whatever path; agents have addresses, not names.
 fn agent_address(text: &str) -> Result<SocketAddr, String> {
-    let address = || {
-        let url: http::Uri = text.parse().ok().filter(|url: &http::Uri| url.scheme_str() == Some("http"))?;
-        let host: IpAddr = url.host()?.trim_matches(['[', ']']).parse().ok()?;
-        Some(SocketAddr::new(host, url.port_u16().unwrap_or(80)))
-    };
-    address().ok_or_else(|| "a URL with an address, such as http://127.0.0.1:17023".to_owned())
+    let is_http = text.parse().is_ok_and(|url: http::Uri| url.scheme_str() == Some("http"));
+    let address = if is_http { dial::address_of(text) } else { None };
+    address.ok_or_else(|| "a URL with an address, such as http://127.0.0.1:17023".to_owned())
 }
 
 fn http_url(text: &str) -> Result<String, String> {

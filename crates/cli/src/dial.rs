@@ -70,6 +70,20 @@ pub(crate) async fn get(
     }
 }
 
+/// Host and port of a URL; the port of its scheme where it names none.
+pub(crate) fn host_and_port(url: &str) -> Option<(String, u16)> {
+    let url: http::Uri =
+        if url.contains("://") { url.parse().ok()? } else { format!("http://{url}").parse().ok()? };
+    let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
+    Some((url.host()?.trim_matches(['[', ']']).to_owned(), port))
+}
+
+/// The address that a URL names; `None` if it has a name instead.
+pub(crate) fn address_of(url: &str) -> Option<SocketAddr> {
+    let (host, port) = host_and_port(url)?;
+    Some(SocketAddr::new(host.parse().ok()?, port))
+}
+
 fn not_connected(error: &io::Error) -> NoAnswer {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => NoAnswer::Refused,
@@ -88,6 +102,27 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_has_the_port_of_its_scheme() {
+        assert_eq!(host_and_port("https://a.example/x"), Some(("a.example".to_owned(), 443)));
+        assert_eq!(host_and_port("proxy.example:3128"), Some(("proxy.example".to_owned(), 3128)));
+        assert_eq!(host_and_port("http://[::1]:80"), Some(("::1".to_owned(), 80)));
+        assert_eq!(host_and_port("http:// x"), None);
+    }
+
+    #[test]
+    fn a_url_without_an_address_is_not_dialled() {
+        assert_eq!(
+            address_of("http://169.254.170.23/v1/credentials"),
+            Some("169.254.170.23:80".parse().unwrap())
+        );
+        assert_eq!(
+            address_of("http://[fd00:ec2::23]/v1/credentials"),
+            Some("[fd00:ec2::23]:80".parse().unwrap())
+        );
+        assert_eq!(address_of("http://agent.example/"), None);
+    }
 
     #[test]
     fn only_what_looks_like_http_is_an_answer() {

@@ -161,12 +161,7 @@ async fn dev(client: &Client) -> Result<Dev, ControlError> {
 }
 
 fn address_of(url: &str) -> Result<SocketAddr, ExplainError> {
-    let address = || {
-        let url: http::Uri = url.parse().ok()?;
-        let host = url.host()?.trim_matches(['[', ']']).parse().ok()?;
-        Some(SocketAddr::new(host, url.port_u16().unwrap_or(80)))
-    };
-    address().ok_or_else(|| ExplainError::Agent(url.to_owned()))
+    dial::address_of(url).ok_or_else(|| ExplainError::Agent(url.to_owned()))
 }
 
 /// As its process would, where there is one: from its network.

@@ -14,7 +14,7 @@ use aws_config::profile::region::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials as SdkCredentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_eksauth::config::retry::RetryConfig;
 use aws_sdk_eksauth::config::timeout::TimeoutConfig;
@@ -25,7 +25,6 @@ use tracing::{debug, info};
 pub use error::ExchangeError;
 pub use probe::{OwnCredentialsFound, Probe};
 
-use crate::cause::causes;
 use crate::{Exchange, InstanceMetadata, Transport, TransportSettings};
 
 /// How long one call may take. There is one attempt: when to ask again is for the caller to say, who knows what else is
@@ -148,10 +147,7 @@ impl EksAuth {
     /// # Errors
     /// The credential chain's words.
     pub async fn own_credentials(&self) -> Result<(), String> {
-        let Some(credentials) = &self.credentials else {
-            return Err("no source of AWS credentials is set up".to_owned());
-        };
-        credentials.provide_credentials().await.map(drop).map_err(|error| causes(&error))
+        self.find_own_credentials().await.map(drop)
     }
 
     /// Asks the instance metadata service which instance and zone this is, once; later exchanges send what was found.

@@ -83,6 +83,12 @@ impl Collector for Scraped {
     }
 }
 
+/// A count as a gauge's value.
+#[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
+pub fn count(count: usize) -> f64 {
+    count as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

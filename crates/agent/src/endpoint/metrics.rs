@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
-use runtime::scraped::Scraped;
+use runtime::scraped::{Scraped, count};
 use tokio::sync::Semaphore;
 
 use crate::refusal::{REASONS, Refusal};
@@ -100,9 +100,4 @@ impl EndpointMetrics {
         self.refusals.with_label_values(&[refusal.reason()]).inc();
         self.of_refusal.observe(took.as_secs_f64());
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-fn count(count: usize) -> f64 {
-    count as f64
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
-use runtime::scraped::Scraped;
+use runtime::scraped::{Scraped, count};
 
 use super::Shared;
 use super::store::Census;
@@ -121,9 +121,4 @@ fn by_state(census: &Census) -> Vec<(&'static str, f64)> {
         ("failing", count(census.failing)),
         ("abandoned", count(census.abandoned)),
     ]
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-fn count(count: usize) -> f64 {
-    count as f64
 }

@@ -32,6 +32,20 @@ pub(crate) struct Status {
     pub(crate) api: String,
 }
 
+#[cfg(test)]
+impl Status {
+    /// That of `dev` as it comes, for tests.
+    pub(crate) fn example() -> Self {
+        Self {
+            cluster: "dev".into(),
+            account: "111122223333".parse().unwrap(),
+            region: "us-west-2".into(),
+            credentials_uri: "http://127.0.0.1:17023/v1/credentials".into(),
+            api: "http://127.0.0.1:17024".into(),
+        }
+    }
+}
+
 /// Asks for a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use super::cause::Cause;
 use super::endpoint::{self, Who};
 use super::finding::{Finding, Severity};
-use super::proxy;
 use crate::dial::{self, Answer, NoAnswer};
 use crate::proc::{self, Variables, read_below_root};
 
@@ -44,7 +43,7 @@ pub(super) async fn look(pid: u32, agents: &[SocketAddr], now: SystemTime) -> Ve
     let is_wrong = findings.iter().any(|finding| finding.cause == Cause::PodWrongUri);
     // Where the SDK is sent wrong, it is the way to the agent that is of interest.
     let url = variables.get(environment::FULL_URI).filter(|_| !is_wrong);
-    let target = url.as_deref().and_then(address_of).or_else(|| agents.first().copied());
+    let target = url.as_deref().and_then(dial::address_of).or_else(|| agents.first().copied());
     // What the SDK could not send is not sent for it.
     let sendable = token.filter(|_| findings.iter().all(|finding| finding.severity < Severity::Error));
     if let Some(target) = target {
@@ -52,11 +51,6 @@ pub(super) async fn look(pid: u32, agents: &[SocketAddr], now: SystemTime) -> Ve
         findings.extend(judge(pid, target, answer));
     }
     findings
-}
-
-fn address_of(url: &str) -> Option<SocketAddr> {
-    let (host, port) = proxy::host_and_port(url)?;
-    Some(SocketAddr::new(host.parse().ok()?, port))
 }
 
 /// The pod's token, if it is good to be sent; what is wrong with it goes to `findings`.
@@ -219,18 +213,5 @@ mod tests {
         ] {
             assert_eq!(found(status, &body), wanted, "{body}");
         }
-    }
-
-    #[test]
-    fn a_url_without_an_address_is_not_dialled() {
-        assert_eq!(
-            address_of("http://169.254.170.23/v1/credentials"),
-            Some("169.254.170.23:80".parse().unwrap())
-        );
-        assert_eq!(
-            address_of("http://[fd00:ec2::23]/v1/credentials"),
-            Some("[fd00:ec2::23]:80".parse().unwrap())
-        );
-        assert_eq!(address_of("http://agent.example/"), None);
     }
 }

@@ -30,14 +30,6 @@ pub(super) fn is_excepted(list: &str, host: &str) -> bool {
     })
 }
 
-/// Host and port of a URL; the port of its scheme where it names none.
-pub(super) fn host_and_port(url: &str) -> Option<(String, u16)> {
-    let url: http::Uri =
-        if url.contains("://") { url.parse().ok()? } else { format!("http://{url}").parse().ok()? };
-    let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("https") { 443 } else { 80 });
-    Some((url.host()?.trim_matches(['[', ']']).to_owned(), port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,13 +49,5 @@ mod tests {
         ] {
             assert_eq!(is_excepted(list, host), wanted, "{list} {host}");
         }
-    }
-
-    #[test]
-    fn a_url_has_the_port_of_its_scheme() {
-        assert_eq!(host_and_port("https://a.example/x"), Some(("a.example".to_owned(), 443)));
-        assert_eq!(host_and_port("proxy.example:3128"), Some(("proxy.example".to_owned(), 3128)));
-        assert_eq!(host_and_port("http://[::1]:80"), Some(("::1".to_owned(), 80)));
-        assert_eq!(host_and_port("http:// x"), None);
     }
 }

@@ -83,16 +83,6 @@ fn hops(one: &AssociationView, status: &Status) -> Vec<Hop> {
 mod tests {
     use super::*;
 
-    fn status() -> Status {
-        Status {
-            cluster: "dev".into(),
-            account: "111122223333".parse().unwrap(),
-            region: "us-west-2".into(),
-            credentials_uri: String::new(),
-            api: String::new(),
-        }
-    }
-
     fn association(target: Option<&str>, disable_session_tags: bool) -> AssociationView {
         AssociationView {
             association_id: "a-abcdefghijklmnop1".parse().unwrap(),
@@ -106,7 +96,7 @@ mod tests {
 
     fn found_for(one: AssociationView) -> Found {
         let account = ServiceAccount { namespace: "shop".into(), service_account: "web".into() };
-        match find(&[one], &account, &status()) {
+        match find(&[one], &account, &Status::example()) {
             Known::Found(found) => found,
             other => panic!("{other:?}"),
         }
@@ -135,6 +125,6 @@ mod tests {
     #[test]
     fn names_are_compared_whole() {
         let account = ServiceAccount { namespace: "shop".into(), service_account: "web-2".into() };
-        assert!(matches!(find(&[association(None, false)], &account, &status()), Known::None));
+        assert!(matches!(find(&[association(None, false)], &account, &Status::example()), Known::None));
     }
 }

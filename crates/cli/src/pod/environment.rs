@@ -81,20 +81,10 @@ mod tests {
 
     use super::*;
 
-    fn status() -> Status {
-        Status {
-            cluster: "dev".into(),
-            account: "111122223333".parse().unwrap(),
-            region: "us-west-2".into(),
-            credentials_uri: "http://127.0.0.1:17023/v1/credentials".into(),
-            api: "http://127.0.0.1:17024".into(),
-        }
-    }
-
     fn of(own: &[(&'static str, &'static str)]) -> (HashMap<&'static str, String>, Option<String>) {
         let token = TokenFile::create(&Secret::from("token")).unwrap();
         let own: HashMap<&str, &str> = own.iter().copied().collect();
-        let pod = PodEnvironment::new(&status(), &token, &own);
+        let pod = PodEnvironment::new(&Status::example(), &token, &own);
         let set = pod.set().map(|(name, value)| (name, value.to_str().unwrap().to_owned())).collect();
         (set, pod.shadows())
     }

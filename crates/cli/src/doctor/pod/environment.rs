@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use runtime::Environment;
 
-use super::address_of;
+use crate::dial::{address_of, host_and_port};
 use crate::doctor::cause::Cause;
 use crate::doctor::finding::Finding;
 use crate::doctor::proxy;
@@ -88,7 +88,7 @@ fn uri(variables: &Variables, agents: &[SocketAddr]) -> Vec<Finding> {
 
 /// Go's SDKs, among others, honour the proxy for the agent's address too.
 fn proxied(variables: &Variables) -> Option<Finding> {
-    let host = variables.get(FULL_URI).and_then(|url| proxy::host_and_port(&url)).map(|(host, _)| host)?;
+    let host = variables.get(FULL_URI).and_then(|url| host_and_port(&url)).map(|(host, _)| host)?;
     let (name, _) =
         proxy::variable(variables, "HTTP_PROXY").or_else(|| proxy::variable(variables, "ALL_PROXY"))?;
     let exceptions = proxy::variable(variables, "NO_PROXY").map(|(_, list)| list).unwrap_or_default();

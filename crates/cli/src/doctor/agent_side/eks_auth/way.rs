@@ -7,6 +7,7 @@ use runtime::Environment;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::dial;
 use crate::doctor::cause::Cause;
 use crate::doctor::finding::Finding;
 use crate::doctor::proxy;
@@ -35,7 +36,7 @@ pub(super) struct Stop {
 
 /// Looks at the way to this URL.
 pub(super) async fn look(url: Option<&str>, environment: &impl Environment) -> Way {
-    let Some((url, (host, port))) = url.and_then(|url| Some((url, proxy::host_and_port(url)?))) else {
+    let Some((url, (host, port))) = url.and_then(|url| Some((url, dial::host_and_port(url)?))) else {
         return Way::default();
     };
     let through = proxy::variable(environment, "HTTPS_PROXY").filter(|_| url.starts_with("https://"));
@@ -43,7 +44,7 @@ pub(super) async fn look(url: Option<&str>, environment: &impl Environment) -> W
     // As the agent's transport has it: what is local never goes through a proxy.
     let local = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fe80::/10,fd00:ec2::/32";
     let is_direct = proxy::is_excepted(&format!("{exceptions},{local}"), &host);
-    match through.filter(|_| !is_direct).and_then(|(_, url)| proxy::host_and_port(&url)) {
+    match through.filter(|_| !is_direct).and_then(|(_, url)| dial::host_and_port(&url)) {
         Some((host, port)) => Way { proxy: Some(stop(host, port).await), host: None },
         None => Way { proxy: None, host: Some(stop(host, port).await) },
     }
