@@ -5,19 +5,22 @@ mod file;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use serde::Serialize;
 use thiserror::Error;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use file::RotatingFile;
 
 /// Records that wait to be written, at most: a few seconds of a busy node.
 const MOST_WAITING: usize = 8_192;
+
+/// How long the disk gets for what waits, when the agent ends.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,14 +84,16 @@ pub struct Record<'a> {
     pub expiration: Option<String>,
 }
 
-/// An audit log that is written. Clones write to the same one; it is complete when the last of them is gone.
+/// An audit log that is written. Clones write to the same one; when the last of them is gone it is complete, unless its disk stands still.
 #[derive(Clone)]
 pub struct AuditLog(Arc<Shared>);
 
 struct Shared {
     /// Taken only when the log ends.
     lines: Option<SyncSender<Vec<u8>>>,
-    writer: Option<JoinHandle<()>>,
+    /// Ends when the writer does.
+    writer: Mutex<Receiver<()>>,
+    patience: Duration,
     metrics: AuditMetrics,
 }
 
@@ -105,16 +110,24 @@ impl AuditLog {
                 Box::new(file.map_err(|source| AuditError { path: path.clone(), source })?)
             }
         };
-        Self::write_to(out, metrics).map_err(|source| AuditError { path: PathBuf::from("-"), source })
+        Self::write_to(out, metrics, PATIENCE)
+            .map_err(|source| AuditError { path: PathBuf::from("-"), source })
     }
 
-    fn write_to(out: impl Write + Send + 'static, metrics: AuditMetrics) -> io::Result<Self> {
+    fn write_to(
+        out: impl Write + Send + 'static,
+        metrics: AuditMetrics,
+        patience: Duration,
+    ) -> io::Result<Self> {
         let (lines, waiting) = sync_channel(MOST_WAITING);
+        let (done, writer) = sync_channel(0);
         let of_writer = metrics.clone();
-        let writer = std::thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(move || write_all(&waiting, out, &of_writer))?;
-        Ok(Self(Arc::new(Shared { lines: Some(lines), writer: Some(writer), metrics })))
+        std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
+            write_all(&waiting, out, &of_writer);
+            drop(done);
+        })?;
+        let shared = Shared { lines: Some(lines), writer: Mutex::new(writer), patience, metrics };
+        Ok(Self(Arc::new(shared)))
     }
 
     /// Writes a record, in a moment. Waits for nothing.
@@ -131,8 +144,11 @@ impl AuditLog {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.lines = None;
-        // What waits is written yet; a writer that broke has told so itself.
-        let _ = self.writer.take().map(JoinHandle::join);
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // What waits is written yet, if the disk takes it; an agent that was told to end does not wait for one that stands still.
+        if writer.recv_timeout(self.patience) == Err(RecvTimeoutError::Timeout) {
+            warn!("the audit log ends before all of it is written: its disk is too slow");
+        }
     }
 }
 
@@ -188,8 +204,8 @@ impl AuditMetrics {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::MutexGuard;
     use std::sync::mpsc::{Sender, channel};
-    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::*;
 
@@ -230,7 +246,7 @@ mod tests {
     fn a_disk_that_stands_still_holds_nobody_up_and_what_is_lost_is_counted() {
         let (let_it, page, disk) = slow_disk();
         let metrics = metrics();
-        let log = AuditLog::write_to(disk, metrics.clone()).unwrap();
+        let log = AuditLog::write_to(disk, metrics.clone(), PATIENCE).unwrap();
         let many = MOST_WAITING + 100;
         (0..many).for_each(|_| log.record(&record(200)));
         let dropped = usize::try_from(metrics.dropped.get()).unwrap();
@@ -244,10 +260,24 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_stands_still_does_not_keep_the_agent_from_ending() {
+        let (let_it, _page, disk) = slow_disk();
+        let log = AuditLog::write_to(disk, metrics(), Duration::ZERO).unwrap();
+        log.record(&record(200));
+        let (ended, hears) = channel();
+        std::thread::spawn(move || {
+            drop(log);
+            ended.send(()).unwrap();
+        });
+        assert!(hears.recv_timeout(testkit::process::SOON).is_ok());
+        drop(let_it);
+    }
+
+    #[test]
     fn a_disk_that_is_full_loses_records_and_counts_them() {
         let metrics = metrics();
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let log = AuditLog::write_to(full, metrics.clone()).unwrap();
+        let log = AuditLog::write_to(full, metrics.clone(), PATIENCE).unwrap();
         (0..3).for_each(|_| log.record(&record(200)));
         drop(log);
         assert_eq!((metrics.written.get(), metrics.failed.get(), metrics.dropped.get()), (0, 3, 0));
